@@ -1,0 +1,172 @@
+"""What a Caffe layer type is: one frozen dataclass with four faces.
+
+`read` takes the proto fields into the dataclass, `infer` gives shapes, `torch` a constructor call as data, `onnx` the
+nodes. A type is described once; emitters, the support table and the tests know it only through this class.
+"""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, ClassVar, Protocol, Self, TypeAlias
+
+from caffeport.caffe.fields import Fields
+from caffeport.errors import Refused
+
+Shape: TypeAlias = tuple[int, ...]
+Shapes: TypeAlias = tuple[Shape, ...]
+
+#: Any number of bottoms or tops.
+MANY = 1 << 30
+
+
+class Misfit(Refused):
+    """A refusal that does not know its layer yet: `graph.build` puts the place in front."""
+
+    def __init__(self, what: str, allowed: str = "", todo: str = "") -> None:
+        super().__init__("layer", what, allowed, todo)
+
+    def at(self, where: str) -> Refused:
+        """The same refusal with its place."""
+        return Refused(where, self.what, self.allowed, self.todo)
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where a layer stands: what `read` may need besides the layer's own fields."""
+
+    bottoms: int
+    tops: int
+    phase: str
+
+
+@dataclass(frozen=True, slots=True)
+class Inferred:
+    """Shapes of a layer's tops and of its parameters (Caffe's blobs, in Caffe's order)."""
+
+    tops: Shapes
+    params: Shapes = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A module's constructor call, as data.
+
+    Attributes:
+        name: ``nn.Conv2d`` (torch's) or the bare name of a class in `caffeport.nn`.
+        args, kwargs: numbers, booleans, None, strings and tuples of them: what `repr` prints exactly.
+        state: the module's tensor for each Caffe blob, of the very shape that `infer` gives.
+        each: the module is called once per bottom (Caffe's layers that share weights over their bottoms).
+    """
+
+    name: str
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    state: tuple[str, ...] = ()
+    each: bool = False
+
+
+class Onnx(Protocol):
+    """What a layer sees of the ONNX model being built: names and shapes, and a way to add nodes.
+
+    `bottoms`, `tops` and `params` are value names; `shapes` and `top_shapes` the inferred shapes, whose first axis
+    must not be taken for a constant.
+    """
+
+    bottoms: tuple[str, ...]
+    tops: tuple[str, ...]
+    params: tuple[str, ...]
+    shapes: Shapes
+    top_shapes: Shapes
+    param_shapes: Shapes
+
+    def op(self, op_type: str, inputs: Sequence[str], outputs: Sequence[str] | None = None, **attributes: Any) -> str:
+        """Add a node; with `outputs` None its one output gets a fresh name. Returns the first output's name."""
+
+    def ints(self, values: Sequence[int] | int) -> str:
+        """An int64 constant: a 1-D tensor, or a scalar for a bare number."""
+
+    def floats(self, values: Any, like: str | None = None) -> str:
+        """A float32 constant of any shape (a nested sequence, a number or an array)."""
+
+    def refuse(self, reason: str) -> Refused:
+        """The error to raise where ONNX has no exact construction."""
+
+
+_REGISTRY: dict[str, type[Layer]] = {}
+_FACES = ("read", "infer", "torch", "onnx")
+
+
+class Layer(ABC):
+    """A Caffe layer type. Subclasses are frozen dataclasses, final, registered by their `type`.
+
+    Class attributes:
+        type: the layer's type as Caffe names it; `aliases` other names of the same thing.
+        bottoms, tops: how many are allowed, as (least, most).
+        fork: whose layer it is; mirrors: the source file that defines it.
+        loss: the first top counts in the objective unless loss_weight says otherwise.
+        source: its tops are the inputs of the port.
+        sinks: a top may be absent or consumes bottoms for side effects only.
+        no_onnx: why ONNX cannot say it (empty where it can).
+    """
+
+    type: ClassVar[str] = ""
+    aliases: ClassVar[tuple[str, ...]] = ()
+    bottoms: ClassVar[tuple[int, int]] = (1, 1)
+    tops: ClassVar[tuple[int, int]] = (1, 1)
+    fork: ClassVar[str] = "BVLC"
+    mirrors: ClassVar[str] = ""
+    loss: ClassVar[bool] = False
+    source: ClassVar[bool] = False
+    no_onnx: ClassVar[str] = ""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Register the type; a missing face or a second class for a type is a mistake in the program."""
+        super().__init_subclass__(**kwargs)
+        if cls.__mro__[1] is not Layer:
+            raise TypeError(f"{cls.__name__}: layer types are final, share arithmetic through functions")
+        missing = [face for face in _FACES if face not in cls.__dict__]
+        if missing == ["onnx"] and cls.no_onnx:
+            missing = []
+        if missing or not cls.type:
+            raise TypeError(f"{cls.__name__} lacks {', '.join(missing or ['type'])}")
+        for name in (cls.type, *cls.aliases):
+            known = _REGISTRY.get(name)
+            # `dataclass(slots=True)` makes the class anew: the same place in the source is the same type.
+            if known is not None and (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
+                raise TypeError(f"layer type {name} has two classes: {known.__name__} and {cls.__name__}")
+            _REGISTRY[name] = cls
+
+    @classmethod
+    @abstractmethod
+    def read(cls, f: Fields, at: Site) -> Self:
+        """Take the fields; whatever is set and not read here is refused afterwards."""
+
+    @abstractmethod
+    def infer(self, bottoms: Shapes) -> Inferred:
+        """Shapes of tops and parameters from those of the bottoms; raises `Misfit` where Caffe would stop."""
+
+    @abstractmethod
+    def torch(self, bottoms: Shapes) -> Call:
+        """The module that computes this layer, for bottoms of these shapes."""
+
+    def onnx(self, g: Onnx) -> None:
+        """Add the nodes that compute this layer."""
+        raise g.refuse(self.no_onnx)
+
+    def macs(self, bottoms: Shapes, inferred: Inferred) -> int:
+        """Multiply-adds of one forward pass, by the usual count: weights only (0 for the rest)."""
+        return 0
+
+
+def registry() -> Mapping[str, type[Layer]]:
+    """All layer types known, by name (aliases too)."""
+    return MappingProxyType(_REGISTRY)
+
+
+def describe(cls: type[Layer]) -> str:
+    """The first sentence of a layer type's docstring."""
+    return (inspect.getdoc(cls) or "").split("\n\n")[0].replace("\n", " ")
