@@ -1,0 +1,123 @@
+"""A binary Caffe message -> the same tree of names and values that the text reader gives.
+
+The arrays of a BlobProto stay where they are (`weights` reads them); its shape enters the tree. A number that no schema
+knows is kept as a field `#<number>` with the bytes or the number as found, so that the layer it sits in can refuse it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from caffeport.caffe import wire as w
+from caffeport.caffe.blob import BLOB_PAYLOADS
+from caffeport.caffe.schema import FieldType, Schema
+from caffeport.caffe.tree import Field, Message, Scalar
+from caffeport.caffe.wire import Piece, Wire
+from caffeport.errors import UnreadableFile
+
+_SIGNED: Final = frozenset({"int32", "int64"})
+_LAYER_TYPE: Final = 2
+"""LayerParameter.type, read ahead of the rest since it says which fork's fields are meant."""
+
+
+def read_binary(path: str | os.PathLike[str], message: str = "NetParameter") -> Message:
+    """Read a binary file as that message. Raises UnreadableFile on broken bytes."""
+    wire = Wire.open(path)
+    return read_message(wire, message, 0, len(wire.data))
+
+
+def parse_binary(data: bytes, message: str = "NetParameter", file: str = "<bytes>") -> Message:
+    """Read bytes as that message. Raises UnreadableFile on broken bytes."""
+    return read_message(Wire(data, file), message, 0, len(data))
+
+
+def read_message(wire: Wire, message: str, begin: int, end: int) -> Message:
+    """Read the message of that schema type in `begin:end`. Raises UnreadableFile on broken bytes."""
+    return _message(wire, message, begin, end, begin, 0)
+
+
+def _message(wire: Wire, name: str, begin: int, end: int, tag: int, depth: int) -> Message:
+    if depth > w.MAX_DEPTH:
+        wire.fail(tag, f"messages nest deeper than {w.MAX_DEPTH}")
+    find = _finder(wire, name, begin, end)
+    fields: list[Field] = []
+    for piece in wire.fields(begin, end):
+        if name == "BlobProto" and piece.number in BLOB_PAYLOADS:
+            continue
+        known = find(piece.number)
+        fields += _known(wire, piece, known, depth) if known and _agrees(piece, known) else [_unknown(wire, piece)]
+    return Message(tuple(fields), wire.where(tag))
+
+
+def _finder(wire: Wire, name: str, begin: int, end: int) -> Callable[[int], FieldType | None]:
+    """How field numbers are looked up in that message: in a layer, its type decides between forks."""
+    schema = Schema.load()
+    if name != "LayerParameter":
+        return schema.message(name).by_number.get
+    layer_type = ""
+    for piece in wire.fields(begin, end):
+        if piece.number == _LAYER_TYPE and piece.kind == w.BYTES:
+            layer_type = wire.text_in(piece)
+    return lambda number: schema.layer_field(number, layer_type)
+
+
+def _agrees(piece: Piece, known: FieldType) -> bool:
+    """Whether the field's wire type is one that its declared type can have; protobuf keeps it as unknown otherwise."""
+    if piece.kind == w.BYTES:
+        return known.repeated or known.type in ("string", "bytes") or Schema.load().kind(known.type) == "message"
+    if known.type == "float":
+        return piece.kind == w.FIXED32
+    if known.type == "double":
+        return piece.kind == w.FIXED64
+    scalar = Schema.load().kind(known.type) != "message" and known.type not in ("string", "bytes")
+    return piece.kind == w.VARINT and scalar
+
+
+def _known(wire: Wire, piece: Piece, known: FieldType, depth: int) -> Iterator[Field]:
+    """The values of a declared field: one, or as many as a packed array or a run holds."""
+    where = wire.where(piece.tag)
+    if Schema.load().kind(known.type) == "message":
+        inner = _message(wire, known.type, piece.begin, piece.end, piece.tag, depth + 1)
+        yield Field(known.name, inner, where)
+        return
+    values: list[Scalar]
+    if known.type == "string":
+        values = [wire.text_in(piece)]
+    elif known.type == "bytes":
+        values = [wire.data[piece.begin : piece.end]]
+    elif known.type in ("float", "double"):
+        values = list(wire.fixed_in(piece, known.type[0]))
+    else:
+        values = [_integer(value, known.type) for value in wire.varints_in(piece)]
+    for value in values:
+        yield Field(known.name, value, where)
+
+
+def _integer(value: int, type_name: str) -> Scalar:
+    """A varint as its declared type: enums and int32 are sign-extended, uint32 keeps its low bits."""
+    if type_name == "bool":
+        return value != 0
+    if type_name == "uint32":
+        return value & 0xFFFFFFFF
+    if type_name == "uint64":
+        return value
+    number = w.signed(value)
+    if type_name == "int64":
+        return number
+    return (number + (1 << 31)) % (1 << 32) - (1 << 31)
+
+
+def _unknown(wire: Wire, piece: Piece) -> Field:
+    """A field under its number: a varint as a number, anything else as its bytes."""
+    value: Scalar = wire.number_in(piece) if piece.kind == w.VARINT else wire.data[piece.begin : piece.end]
+    return Field(f"#{piece.number}", value, wire.where(piece.tag))
+
+
+def read_net_bytes(wire: Wire) -> Message:
+    """The NetParameter in a whole file; a solver state or a mean file is refused. Raises UnreadableFile."""
+    message = read_message(wire, "NetParameter", 0, len(wire.data))
+    if not any(field.name in ("layer", "layers") for field in message.fields):
+        raise UnreadableFile(wire.file, "holds no layers", todo="the file is cut short or no Caffe net")
+    return message

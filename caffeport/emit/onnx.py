@@ -1,0 +1,145 @@
+"""A graph as ONNX: Caffe's layer and blob names, one node per layer where ONNX has the operator, a free batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from caffeport.emit.names import name_graph
+from caffeport.errors import CaffeportError, Unportable, raise_all
+from caffeport.graph import Graph, Node, Value, at_batch, free_axes
+from caffeport.layers import Shape
+
+OPSET = 17
+#: The intermediate representation version that goes with the opset, so that older runtimes read the file too.
+IR_VERSION = 8
+
+
+class _Nodes:
+    """Collects nodes and constants; one `_Site` per layer writes into it."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+        self.known: dict[bytes, str] = {}
+        self.taken = {value.name for node in graph.nodes for value in (*node.bottoms, *node.tops)}
+
+    def fresh(self, stem: str) -> str:
+        name, number = stem, 2
+        while name in self.taken:
+            name, number = f"{stem}.{number}", number + 1
+        self.taken.add(name)
+        return name
+
+    def constant(self, stem: str, array: np.ndarray) -> str:
+        tensor = numpy_helper.from_array(array)
+        key = tensor.SerializeToString()
+        if key not in self.known:
+            tensor.name = self.known[key] = self.fresh(stem)
+            self.constants.append(tensor)
+        return self.known[key]
+
+
+class _Site:
+    """What one layer sees: `layers.base.Onnx`."""
+
+    def __init__(self, nodes: _Nodes, node: Node, params: tuple[str, ...]) -> None:
+        self._nodes, self._node, self.params = nodes, node, params
+        self.bottoms = tuple(value.name for value in node.bottoms)
+        self.tops = tuple(value.name for value in node.tops)
+        self.shapes, self.top_shapes = node.shapes, node.top_shapes
+        self.param_shapes = tuple(param.shape for param in node.params)
+        self._first = True
+
+    def op(self, op_type: str, inputs: Sequence[str], outputs: Sequence[str] | None = None, **attributes: Any) -> str:
+        made = [self._nodes.fresh(f"{self._node.name}/{op_type}")] if outputs is None else list(outputs)
+        # The node that gives the layer's top carries the layer's name; helpers are named after what they do.
+        name = self._node.name if outputs is not None and self._first else made[0]
+        self._first = self._first and outputs is None
+        self._nodes.nodes.append(helper.make_node(op_type, list(inputs), made, name=name, **attributes))
+        return made[0]
+
+    def ints(self, values: Sequence[int] | int) -> str:
+        return self._nodes.constant(f"{self._node.name}/ints", np.asarray(values, np.int64))
+
+    def floats(self, values: Any) -> str:
+        return self._nodes.constant(f"{self._node.name}/floats", np.asarray(values, np.float32))
+
+    def refuse(self, reason: str) -> Unportable:
+        return Unportable(self._node.label, reason, "", "leave .onnx out; .pt, .py and .pt2 have the layer")
+
+
+def _nodes(graph: Graph) -> tuple[_Nodes, dict[str, tuple[int, int]]]:
+    """All nodes of the graph, and which parameter each initializer stands for."""
+    names, nodes = name_graph(graph), _Nodes(graph)
+    initializers: dict[str, tuple[int, int]] = {}
+    problems: list[CaffeportError] = []
+    for node in graph.computing:
+        params = []
+        for k, param in enumerate(node.params):
+            place = param.owner or (node.index, k)
+            key = names.state[place]
+            if key not in initializers:
+                nodes.taken.add(key)
+                initializers[key] = place
+            params.append(key)
+        try:
+            node.layer.onnx(_Site(nodes, node, tuple(params)))
+        except CaffeportError as problem:
+            problems.append(problem)
+    raise_all(problems)
+    return nodes, initializers
+
+
+def _same_at_any_batch(graph: Graph, nodes: _Nodes) -> bool:
+    """Whether the very same nodes and constants come out for another batch."""
+    wide = at_batch(graph, 2)
+    if wide is None:
+        return False
+    other, _ = _nodes(wide)
+    return nodes.nodes == other.nodes and nodes.constants == other.constants
+
+
+def emit(graph: Graph, state: Mapping[str, np.ndarray], keep: Sequence[Value] = ()) -> onnx.ModelProto:
+    """The graph as an ONNX model.
+
+    Args:
+        graph: what to compute.
+        state: float32 arrays by state_dict key (see `emit.names.name_graph`).
+        keep: values to give out besides the graph's outputs.
+
+    Raises:
+        Unportable, Problems: layers that ONNX cannot say, all at once.
+    """
+    nodes, initializers = _nodes(graph)
+    whole = len(graph.nodes) > 1 or any(node.layer.source for node in graph.nodes)
+    free = free_axes(graph) if whole and _same_at_any_batch(graph, nodes) else None
+    outputs = dict.fromkeys((*graph.outputs, *keep))
+    proto = helper.make_graph(
+        nodes.nodes,
+        graph.name or "net",
+        [_info(value, free) for value in graph.inputs],
+        [_info(value, free) for value in outputs],
+        [numpy_helper.from_array(np.asarray(state[key]), key) for key in initializers] + nodes.constants,
+    )
+    return helper.make_model(
+        proto,
+        producer_name="caffeport",
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+    )
+
+
+def _info(value: Value, free: Mapping[str, tuple[bool, ...]] | None) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(value.name, TensorProto.FLOAT, _sides(value.shape, (free or {}).get(value.name)))
+
+
+def _sides(shape: Shape, free: tuple[bool, ...] | None) -> list[int | str | None]:
+    """Sides for ONNX: 'N' for the batch, no size where a side follows it otherwise."""
+    if free is None:
+        return list(shape)
+    return [("N" if axis == 0 else None) if free[axis] else side for axis, side in enumerate(shape)]

@@ -1,0 +1,198 @@
+"""A graph as readable Python: one line per layer, torch and nothing else."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from caffeport import nn as own
+from caffeport.emit.names import Names, name_graph
+from caffeport.graph import Graph, Node, free_axes
+from caffeport.layers import Call, Shape
+
+HEADER = '''"""{title}
+
+{interface}
+{notes}"""
+
+import json
+import math
+import mmap
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+'''
+
+LOADER = '''
+
+def load(path: str | Path) -> {cls}:
+    """The model with weights from a .safetensors file or a plain state_dict (.pt), in evaluation mode."""
+    with torch.device("meta"):
+        model = {cls}()
+    model.load_state_dict(read_state(Path(path)), assign=True)
+    model.tie()
+    return model.eval()
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """The tensors of a .safetensors file (length, JSON header, data), or of a state_dict saved by torch."""
+    if path.suffix != ".safetensors":
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        return state.get("state_dict", state)
+    with open(path, "rb") as file:
+        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    start = 8 + int.from_bytes(data[:8], "little")
+    dtypes = {{"F32": torch.float32, "F64": torch.float64, "F16": torch.float16}}
+    state = {{}}
+    for name, entry in json.loads(data[8:start]).items():
+        if name != "__metadata__":
+            first, last = entry["data_offsets"]
+            dtype = dtypes[entry["dtype"]]
+            flat = torch.frombuffer(data, dtype=dtype, count=(last - first) // dtype.itemsize, offset=start + first)
+            state[name] = flat.view(entry["shape"])
+    return state
+'''
+
+
+def emit(graph: Graph, standalone: bool = True, notes: Mapping[str, str] | None = None) -> str:
+    """The source of a module that computes the graph.
+
+    Args:
+        graph: a whole net, or a part of one.
+        standalone: carry the classes that torch lacks, and a loader; otherwise import them from `caffeport.nn`.
+        notes: what the docstring should tell (where it came from), as name and text.
+
+    Returns:
+        Python that defines one nn.Module class (its name from `name_graph`); no text of a file stands in it other
+        than as an identifier made by us or as an escaped literal.
+    """
+    names = name_graph(graph)
+    calls = {node.index: node.layer.torch(node.shapes) for node in graph.computing}
+    carried = sorted({call.name for call in calls.values() if "." not in call.name})
+    body = _class(graph, names, calls)
+    if not standalone:
+        imports = f"from caffeport.nn import {', '.join(carried)}\n" if carried else ""
+        return f"import torch\nfrom torch import Tensor, nn\n{imports}\n\n{body}"
+    header = HEADER.format(title=_title(graph), interface=_interface(graph), notes=_notes(notes or {}))
+    return "\n\n".join([header, *_carry(carried), body]) + LOADER.format(cls=names.cls)
+
+
+def _title(graph: Graph) -> str:
+    return f"{quoted(graph.name)[1:-1] or 'A net'}, converted from Caffe."
+
+
+def quoted(text: str) -> str:
+    """Text of a file as a literal that is safe anywhere in source: ASCII, one line, no triple quotes."""
+    return ascii(text).replace('"', "\\x22").replace("\\", "\\") if '"' in text else ascii(text)
+
+
+def _interface(graph: Graph) -> str:
+    free = free_axes(graph) or {}
+    lines = [f"Input {quoted(v.blob)}: {shape_text(v.shape, free.get(v.name))}" for v in graph.inputs]
+    lines += [f"Output {quoted(v.blob)}: {shape_text(v.shape, free.get(v.name))}" for v in graph.outputs]
+    return "\n".join(lines)
+
+
+def _notes(notes: Mapping[str, str]) -> str:
+    return "".join(f"{name}: {quoted(text)[1:-1]}\n" for name, text in notes.items())
+
+
+def shape_text(shape: Shape, free: tuple[bool, ...] | None) -> str:
+    """``N x 96 x 55 x 55``: N for a side that follows the batch."""
+    free = free or (False,) * len(shape)
+    sides = ["N" if follows and axis == 0 else str(side) for axis, (side, follows) in enumerate(zip(shape, free))]
+    return " x ".join(sides) or "scalar"
+
+
+def _class(graph: Graph, names: Names, calls: Mapping[int, Call]) -> str:
+    lines = [f"class {names.cls}(nn.Module):", "    def __init__(self) -> None:", "        super().__init__()"]
+    lines += [f"        self.{names.modules[i]} = {_constructor(call)}" for i, call in calls.items()]
+    lines += [*_frozen(graph, names), "        self.tie()", ""]
+    lines += [*_tie(graph, names), "", *_forward(graph, names, calls)]
+    return "\n".join(lines) + "\n"
+
+
+def _constructor(call: Call) -> str:
+    arguments = [repr(value) for value in call.args] + [f"{name}={value!r}" for name, value in call.kwargs.items()]
+    return f"{call.name}({', '.join(arguments)})"
+
+
+def _frozen(graph: Graph, names: Names) -> Iterable[str]:
+    """lr_mult: 0 keeps a parameter as it is: no gradient."""
+    for node in graph.computing:
+        for k, param in enumerate(node.params):
+            if param.spec.lr_mult == 0 and (node.index, k) in names.state:
+                yield f"        self.{names.state[node.index, k]}.requires_grad_(False)"
+
+
+def _tie(graph: Graph, names: Names) -> list[str]:
+    lines = ["    def tie(self) -> None:", '        """Join the parameters that Caffe shares by name."""']
+    for node in graph.computing:
+        for k, param in enumerate(node.params):
+            if param.owner is not None:
+                lines.append(f"        self.{names.state[node.index, k]} = self.{names.state[param.owner]}")
+    return lines
+
+
+def _forward(graph: Graph, names: Names, calls: Mapping[int, Call]) -> list[str]:
+    arguments = "".join(f", {names.variables[value.blob]}: Tensor" for value in graph.inputs)
+    lines = [f"    def forward(self{arguments}):"]
+    free = free_axes(graph) or {}
+    for node in graph.computing:
+        shapes = ", ".join(shape_text(value.shape, free.get(value.name)) for value in node.tops)
+        lines.append(f"        {_line(node, names, calls[node.index])}" + (f"  # {shapes}" if shapes else ""))
+    return lines + [f"        {line}" for line in _returned(graph, names)]
+
+
+def _line(node: Node, names: Names, call: Call) -> str:
+    module = f"self.{names.modules[node.index]}"
+    downward = node.definition.propagate_down or (True,) * len(node.bottoms)
+    bottoms = [
+        names.variables[value.blob] + ("" if down else ".detach()")
+        for value, down in zip(node.bottoms, downward, strict=True)
+    ]
+    right = ", ".join(f"{module}({bottom})" for bottom in bottoms) if call.each else f"{module}({', '.join(bottoms)})"
+    tops = ", ".join(names.variables[value.blob] for value in node.tops)
+    return f"{tops} = {right}" if tops else right
+
+
+def _returned(graph: Graph, names: Names) -> Iterable[str]:
+    result = ", ".join(f"{quoted(v.blob)}: {names.variables[v.blob]}" for v in graph.outputs)
+    if graph.net.phase == "TRAIN":
+        terms = [
+            f"{weight!r} * {names.variables[value.blob]}.sum()"
+            for node in graph.nodes
+            for value, weight in zip(node.tops, node.loss_weights, strict=True)
+            if weight
+        ]
+        if terms:
+            yield f"loss = {' + '.join(terms)}"
+            yield f"return loss, {{{result}}}"
+            return
+    yield f"return {names.variables[graph.outputs[0].blob]}" if len(graph.outputs) == 1 else f"return {{{result}}}"
+
+
+def _carry(classes: Iterable[str]) -> list[str]:
+    """The files of `caffeport.nn` that hold these classes, less their imports."""
+    files = dict.fromkeys(name for cls in classes for name, file in own.FILES.items() if cls in file.__all__)
+    return [_without_imports(inspect.getsource(own.FILES[name])) for name in files]
+
+
+def _without_imports(source: str) -> str:
+    tree = ast.parse(source)
+    dropped: set[int] = set()
+    for number, statement in enumerate(tree.body):
+        docstring = number == 0 and isinstance(statement, ast.Expr)
+        exported = isinstance(statement, ast.Assign) and _target(statement) == "__all__"
+        if docstring or exported or isinstance(statement, ast.Import | ast.ImportFrom):
+            dropped.update(range(statement.lineno, (statement.end_lineno or statement.lineno) + 1))
+    lines = [line for number, line in enumerate(source.splitlines(), 1) if number not in dropped]
+    return "\n".join(lines).strip() + "\n"
+
+
+def _target(statement: ast.Assign) -> Any:
+    return getattr(statement.targets[0], "id", None)
