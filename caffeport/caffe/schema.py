@@ -24,21 +24,21 @@ _OWN_NAMES = {
     "DepthwiseConvolution": "convolution",
 }
 
+_SKIP = r"(?:\s++|//[^\n]*+)*+"
+_OPTIONS = r"""\[(?P<options>(?:"[^"\n]*+"|[^\]"]++)*+)\]"""
 _STATEMENT = re.compile(
-    r"""
-    (?: \s+ | //[^\n]* )*
-    (?:
-        (?P<open> message | enum ) \s+ (?P<block> \w+ ) \s* \{
-      | (?P<label> optional | required | repeated ) \s+ (?P<type> [\w.]+ ) \s+ (?P<field> \w+ ) \s* = \s* (?P<number> \d+ )
-        \s* (?: \[ (?P<options> (?: "[^"\n]*" | '[^'\n]*' | [^\]"'] )* ) \] \s* )? ;
-      | (?P<value> \w+ ) \s* = \s* (?P<ordinal> -?\d+ ) \s* ;
-      | (?P<close> \} )
-      | (?: syntax \s* = \s* "proto2" | package \s+ [\w.]+ ) \s* ;
-      | (?P<end> \Z )
+    rf"""{_SKIP}(?:
+        (?P<label>optional|required|repeated)\s++(?P<type>[\w.]++)\s++(?P<field>\w++)
+            \s*+=\s*+(?P<number>\d++)\s*+(?:{_OPTIONS}\s*+)?+;
+      | (?P<open>message|enum)\s++(?P<block>\w++)\s*+\{{
+      | (?P<value>\w++)\s*+=\s*+(?P<ordinal>-?\d++)\s*+;
+      | (?P<close>\}})
+      | (?:syntax\s*+=\s*+"proto2"|package\s++[\w.]++)\s*+;
+      | (?P<end>\Z)
     )""",
     re.VERBOSE,
 )
-_OPTION = re.compile(r"""\s*(\w+)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s,]+))\s*,?""")
+_OPTION = re.compile(r"""(\w+)\s*=\s*(?:"([^"]*)"|([^\s,]+))""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +118,8 @@ def _load() -> Schema:
     for path in (here.with_name("caffe.proto"), here.parents[2] / "proto" / "caffe.proto"):
         if path.is_file():
             return parse_schema(path.read_text(encoding="utf-8"), str(path))
-    raise UnreadableFile(str(here.with_name("caffe.proto")), "the schema is missing", "it comes with the package",
-                         "install caffeport again")
+    where = str(here.with_name("caffe.proto"))
+    raise UnreadableFile(where, "the schema is missing", "it comes with the package", "install caffeport again")
 
 
 def parse_schema(text: str, file: str = "caffe.proto") -> Schema:
@@ -165,7 +165,7 @@ def _broken(text: str, at: int, file: str) -> UnreadableFile:
 
 
 def _field(match: re.Match[str], fork: str | None) -> FieldType:
-    options = {name: a or b or bare for name, a, b, bare in _OPTION.findall(match["options"] or "")}
+    options = {name: quoted or bare for name, quoted, bare in _OPTION.findall(match["options"] or "")}
     return FieldType(
         match["field"],
         int(match["number"]),

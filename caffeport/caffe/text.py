@@ -217,7 +217,8 @@ class _Reader:
         if not head["colon"]:
             self.fail(head.end(), f"':' or '{{' after {head['name'][:60]!r}")
         opened = self.text[head.end() : head.end() + 1] in ("'", '"')
-        self.fail(head.end(), f"{'a closing quote on the same line' if opened else 'a value'} for {head['name'][:60]!r}")
+        wanted = "a closing quote on the same line" if opened else "a value"
+        self.fail(head.end(), f"{wanted} for {head['name'][:60]!r}")
 
     def fail(self, at: int, expected: str) -> NoReturn:
         at = match.end() if (match := _BLANK.match(self.text, at)) else at
