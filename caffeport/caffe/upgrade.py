@@ -34,7 +34,12 @@ _V1_TYPES: Final = {
 }  # fmt: skip
 _TRANSFORMED: Final = {"DATA": "data_param", "IMAGE_DATA": "image_data_param", "WINDOW_DATA": "window_data_param"}
 _TRANSFORM_FIELDS: Final = ("scale", "mean_file", "crop_size", "mirror")
-_SPEC_FIELDS: Final = {"param": "name", "blob_share_mode": "share_mode", "blobs_lr": "lr_mult", "weight_decay": "decay_mult"}
+_SPEC_FIELDS: Final = {
+    "param": "name",
+    "blob_share_mode": "share_mode",
+    "blobs_lr": "lr_mult",
+    "weight_decay": "decay_mult",
+}
 _SOLVER_TYPES: Final = {
     "SGD": "SGD", "NESTEROV": "Nesterov", "ADAGRAD": "AdaGrad", "RMSPROP": "RMSProp", "ADADELTA": "AdaDelta",
     "ADAM": "Adam",
@@ -141,7 +146,9 @@ def _inputs(net: Message) -> Message:
         raise Refused(str(where), "the net has both input_shape and input_dim", "one of them")
     if (shapes and len(shapes) != len(names)) or (dims and len(dims) != 4 * len(names)):
         found = f"{len(shapes)} input_shape" if shapes else f"{len(dims)} input_dim"
-        raise Refused(str(where), f"the net has {len(names)} inputs and {found}", "one input_shape or four input_dim each")
+        raise Refused(
+            str(where), f"the net has {len(names)} inputs and {found}", "one input_shape or four input_dim each"
+        )
     if dims:
         fours = [dims[4 * i : 4 * i + 4] for i in range(len(names))]
         shapes = tuple(

@@ -171,8 +171,12 @@ class Wire:
         return self.varint(piece.begin, piece.end)[0]
 
     def text_in(self, piece: Piece) -> str:
-        """The string of a length-delimited field; bytes that are no UTF-8 survive as lone surrogates."""
-        return self.data[piece.begin : piece.end].decode("utf-8", "surrogateescape")
+        """The string of a length-delimited field: UTF-8, else Latin-1, as the text reader has it."""
+        data = self.data[piece.begin : piece.end]
+        try:
+            return data.decode("utf-8")
+        except UnicodeDecodeError:
+            return data.decode("latin-1")
 
     def varints_in(self, piece: Piece) -> list[int]:
         """The unsigned values of a field that may be packed or not."""

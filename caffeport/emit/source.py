@@ -86,8 +86,9 @@ def _title(graph: Graph) -> str:
 
 
 def quoted(text: str) -> str:
-    """Text of a file as a literal that is safe anywhere in source: ASCII, one line, no triple quotes."""
-    return ascii(text).replace('"', "\\x22").replace("\\", "\\") if '"' in text else ascii(text)
+    """Text of a file as a literal that is safe anywhere in source: ASCII, one line, no quote of either kind in it."""
+    escaped = text.encode("unicode_escape", "surrogatepass").decode("ascii")
+    return "'" + escaped.replace("'", "\\x27").replace('"', "\\x22") + "'"
 
 
 def _interface(graph: Graph) -> str:

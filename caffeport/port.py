@@ -1,0 +1,114 @@
+"""A net with its weights: which blob of the file is which parameter of the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from os import PathLike
+from typing import TYPE_CHECKING
+
+from caffeport.caffe.weights import Blob, Weights
+from caffeport.emit.names import name_graph
+from caffeport.errors import CaffeportError, WeightsMismatch, raise_all
+from caffeport.graph import Graph, Node
+from caffeport.layers import Shape
+from caffeport.layers.shapes import show
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Path = str | PathLike[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """What is emitted: a graph, and the blob for each of its own parameters by (node index, position)."""
+
+    graph: Graph
+    blobs: Mapping[tuple[int, int], Blob]
+    unused: tuple[str, ...] = ()
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Arrays by state_dict key, shaped as the port's parameters; shared ones stand under each of their keys."""
+        keys = name_graph(self.graph).state
+        found: dict[str, np.ndarray] = {}
+        for node in self.graph.computing:
+            for k, param in enumerate(node.params):
+                owner = param.owner
+                key = keys[node.index, k]
+                if owner is None:
+                    found[key] = self.blobs[node.index, k].numpy().reshape(param.shape)
+                else:
+                    found[key] = found[keys[owner]]
+        return found
+
+
+def match(graph: Graph, weights: Weights | None) -> Port:
+    """Join a graph with the weights of a file, by layer name as Caffe does.
+
+    Layers that only the file has are listed as unused; everything that does not fit is raised, all at once.
+
+    Raises:
+        WeightsMismatch, Problems: a layer without weights, another count of blobs, another shape.
+    """
+    blobs: dict[tuple[int, int], Blob] = {}
+    problems: list[CaffeportError] = []
+    for node in graph.computing:
+        if not node.params:
+            continue
+        try:
+            found = _blobs_of(node, weights)
+            for k, (param, blob) in enumerate(zip(node.params, found, strict=True)):
+                check_shape(node, k, param.shape, blob.shape)
+                if param.owner is None:
+                    blobs[node.index, k] = blob
+        except CaffeportError as problem:
+            problems.append(problem)
+    raise_all(problems)
+    names = {node.name for node in graph.nodes}
+    return Port(graph, blobs, tuple(name for name in weights or () if name not in names))
+
+
+def _blobs_of(node: Node, weights: Weights | None) -> tuple[Blob, ...]:
+    wanted = len(node.params)
+    if weights is None:
+        raise WeightsMismatch(node.label, f"needs {wanted} blobs of weights", "", "give a .caffemodel with the net")
+    if node.name not in weights:
+        near = ", ".join(repr(name) for name, blobs in weights.items() if len(blobs) == wanted)
+        raise WeightsMismatch(
+            node.label,
+            f"has no weights in {weights.file}",
+            f"layers there with {wanted} blobs: {near[:300] or 'none'}",
+            "Caffe matches layers by name: check that net and weights belong together",
+        )
+    found = weights[node.name]
+    if len(found) != wanted:
+        raise WeightsMismatch(
+            node.label,
+            f"has {len(found)} blobs in {weights.file} ({', '.join(show(blob.shape) for blob in found)})",
+            f"the net wants {wanted} ({', '.join(show(param.shape) for param in node.params)})",
+        )
+    return found
+
+
+def check_shape(node: Node, k: int, wanted: Shape, found: Shape) -> None:
+    """Accept equal shapes, and the older 4-D shapes that differ by leading ones only."""
+    if _core(wanted) == _core(found):
+        return
+    hint = "count and trailing axes must agree"
+    grouped = len(wanted) > 2 and wanted[0] == found[0] and wanted[2:] == found[2:] and found[1] > 0
+    if grouped and node.type in ("Convolution", "Deconvolution"):
+        fan_in = node.shapes[0][1]
+        if fan_in % found[1] == 0:
+            hint = f"these weights fit group: {fan_in // found[1]} in the net's convolution_param"
+    elif prod(wanted) == prod(found):
+        hint = "the counts agree, the axes do not"
+    raise WeightsMismatch(
+        node.label, f"blob {k} is {show(found)} in the weights", f"the net wants {show(wanted)}", hint
+    )
+
+
+def _core(shape: Shape) -> Shape:
+    ones = next((axis for axis, side in enumerate(shape) if side != 1), len(shape))
+    return shape[ones:]
