@@ -15,11 +15,22 @@ from caffeport.caffe.blob import BLOB_PAYLOADS
 from caffeport.caffe.schema import FieldType, Schema
 from caffeport.caffe.tree import Field, Message, Scalar
 from caffeport.caffe.wire import Piece, Wire
-from caffeport.errors import UnreadableFile
 
-_SIGNED: Final = frozenset({"int32", "int64"})
 _LAYER_TYPE: Final = 2
 """LayerParameter.type, read ahead of the rest since it says which fork's fields are meant."""
+
+
+class Raw(bytes):
+    """The payload of a field that no schema knows; `kind` is its wire type, so that it can be written again."""
+
+    kind: int
+
+    @classmethod
+    def of(cls, data: bytes, kind: int) -> Raw:
+        """The bytes together with their wire type."""
+        raw = cls(data)
+        raw.kind = kind
+        return raw
 
 
 def read_binary(path: str | os.PathLike[str], message: str = "NetParameter") -> Message:
@@ -111,13 +122,6 @@ def _integer(value: int, type_name: str) -> Scalar:
 
 def _unknown(wire: Wire, piece: Piece) -> Field:
     """A field under its number: a varint as a number, anything else as its bytes."""
-    value: Scalar = wire.number_in(piece) if piece.kind == w.VARINT else wire.data[piece.begin : piece.end]
+    number = piece.kind == w.VARINT
+    value: Scalar = wire.number_in(piece) if number else Raw.of(wire.data[piece.begin : piece.end], piece.kind)
     return Field(f"#{piece.number}", value, wire.where(piece.tag))
-
-
-def read_net_bytes(wire: Wire) -> Message:
-    """The NetParameter in a whole file; a solver state or a mean file is refused. Raises UnreadableFile."""
-    message = read_message(wire, "NetParameter", 0, len(wire.data))
-    if not any(field.name in ("layer", "layers") for field in message.fields):
-        raise UnreadableFile(wire.file, "holds no layers", todo="the file is cut short or no Caffe net")
-    return message

@@ -1,7 +1,7 @@
 """One parameter blob: its shape at once, its values when asked for.
 
 Mirrors `Blob::FromProto` and `Blob::ShapeEquals` (blob.cpp) of BVLC Caffe. A BlobProto's values come as packed
-floats (in one piece or several), single floats, doubles, or NVCaffe's raw bytes; its shape as BlobShape or four numbers.
+floats (in one piece or several), single floats, doubles, or NVCaffe's raw bytes; its shape as a list or four numbers.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from caffeport.caffe import wire as w
 from caffeport.caffe.binary import read_message
 from caffeport.caffe.fields import Fields
 from caffeport.caffe.text import parse_text, read_text
-from caffeport.caffe.tree import Message, Where
+from caffeport.caffe.tree import Field, Message, Where
 from caffeport.caffe.upgrade import upgrade_net
 from caffeport.caffe.wire import Wire
 from caffeport.errors import CaffeportError, Problems, Refused, UnreadableFile, raise_all
@@ -89,8 +89,6 @@ class NetDef:
 
     def without_blobs(self) -> Message:
         """The NetParameter of this phase alone: these layers, no arrays; what `write.net_text` writes."""
-        from caffeport.caffe.tree import Field
-
         rest = self.message.without("layer")
         return rest.plus(*(Field("layer", layer.message, layer.where) for layer in self.layers))
 
@@ -195,9 +193,8 @@ def _included(layer: LayerDef, phase: str, level: int, stages: frozenset[str]) -
     includes, excludes = fields.subs("include"), fields.subs("exclude")
     if includes and excludes:
         raise fields.refuse("include", "stands beside exclude", "one of the two")
-    if includes:
-        return any([_meets(rule, phase, level, stages) for rule in includes])
-    return not any([_meets(rule, phase, level, stages) for rule in excludes])
+    met = sum(_meets(rule, phase, level, stages) for rule in includes or excludes)
+    return met > 0 if includes else met == 0
 
 
 def _meets(rule: Fields, phase: str, level: int, stages: frozenset[str]) -> bool:

@@ -7,7 +7,7 @@ BatchNorm. Unlike Caffe, which logs and drops what it cannot place, nothing is d
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -67,13 +67,13 @@ def upgrade_net(net: Message) -> Message:
     return _batch_norms(_inputs(net))
 
 
-def _each_layer(net: Message, upgrade: object, problems: list[CaffeportError]) -> Message:
+def _each_layer(net: Message, upgrade: Callable[[Message], Message], problems: list[CaffeportError]) -> Message:
     """The net with a function applied to each of its old layers; what it raises is collected."""
     fields: list[Field] = []
     for field in net.fields:
         if field.name == "layers" and isinstance(field.value, Message):
             try:
-                field = replace(field, value=upgrade(field.value))  # type: ignore[operator]
+                field = replace(field, value=upgrade(field.value))
             except CaffeportError as error:
                 problems.append(error)
         fields.append(field)
@@ -135,7 +135,7 @@ def _move_transform(layer: Message, source: str) -> Message:
 def _inputs(net: Message) -> Message:
     """`input` with `input_shape` or `input_dim` -> one Input layer at the head of the net (UpgradeNetInput).
 
-    Caffe drops inputs that state no shape (a .caffemodel of a deploy net holds such); here the layer stays, without one.
+    Caffe drops inputs without a shape (a .caffemodel of a deploy net has such); here the layer stays, without one.
     """
     names = net.all("input")
     shapes, dims = net.all("input_shape"), net.all("input_dim")

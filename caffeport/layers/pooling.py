@@ -56,7 +56,8 @@ class Pooling(Layer):
         if self.everything and not self.mask and self.method != "STOCHASTIC":
             return Call("GlobalPool", (self.method,))
         window = self._over(bottoms[0])
-        if self.mask or self.method == "STOCHASTIC" or self._empty(bottoms[0]):
+        deep = any(2 * p > k for p, k in zip(window.pad, window.kernel, strict=True))  # torch refuses these
+        if self.mask or self.method == "STOCHASTIC" or deep or self._empty(bottoms[0]):
             kwargs: dict[str, Any] = {"ceil_mode": self.ceil}
             if self.mask:
                 kwargs["mask"] = True
