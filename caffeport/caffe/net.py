@@ -26,6 +26,12 @@ COMMON_FIELDS: Final = (
 
 PHASES: Final = ("TRAIN", "TEST")
 
+_HINTS: Final = (
+    "engine", "eltwise_mem_sharing", "default_forward_type", "default_backward_type", "default_forward_math",
+    "default_backward_math",
+)  # fmt: skip
+"""What NVCaffe and Intel Caffe let a net say about speed and precision of a run, and not about what it computes."""
+
 
 @dataclass(frozen=True, slots=True)
 class ParamSpec:
@@ -128,7 +134,7 @@ def build_net(message: Message, file: str, phase: str = "TEST", level: int = 0, 
         raise Refused(file, f"phase is {phase!r}", "TRAIN or TEST")
     net = upgrade_net(message)
     fields = Fields(net, "NetParameter", file)
-    fields.ignore("force_backward", "debug_info", "layer")
+    fields.ignore("force_backward", "debug_info", "layer", *_HINTS, *(("bn_stats_batch_size",) * (phase == "TEST")))
     state = fields.sub("state")
     state.ignore("phase", "level")
     chosen = frozenset((*state.strs("stage"), *stages))
@@ -167,7 +173,7 @@ def _layer(message: Message, phase: str) -> LayerDef:
         type=kind,
         bottoms=fields.strs("bottom"),
         tops=fields.strs("top"),
-        params=tuple(_param(spec) for spec in fields.subs("param")),
+        params=tuple(_param(spec, phase) for spec in fields.subs("param")),
         loss_weights=fields.floats("loss_weight"),
         propagate_down=fields.bools("propagate_down"),
         message=message.without("blobs"),
@@ -176,14 +182,16 @@ def _layer(message: Message, phase: str) -> LayerDef:
     )
 
 
-def _param(spec: Fields) -> ParamSpec:
+def _param(spec: Fields, phase: str) -> ParamSpec:
+    """Read a ParamSpec. What forks add to it concerns training alone."""
     read = ParamSpec(
         spec.str("name", ""),
         spec.float("lr_mult", 1.0),
         spec.float("decay_mult", 1.0),
         spec.enum("share_mode", "STRICT") == "PERMISSIVE",
     )
-    raise_all(spec.unread())
+    if phase == "TRAIN":
+        raise_all(spec.unread())
     return read
 
 
