@@ -180,28 +180,31 @@ def _field(match: re.Match[str], fork: str | None) -> FieldType:
 
 def _schema(raw: Mapping[str, list[FieldType]], enums: Mapping[str, Mapping[str, int]]) -> Schema:
     known = raw.keys() | enums.keys() | SCALARS
-    own: dict[str, list[FieldType]] = {}
-    forks: dict[str, list[FieldType]] = {}
-    for name, fields in raw.items():
-        base, _, fork = name.rpartition("_")
-        extends = base in raw
-        resolved = [replace(f, type=_resolve(f.type, name, known), fork=fork if extends else None) for f in fields]
-        (forks.setdefault(base, []).extend if extends else own.setdefault(name, []).extend)(resolved)
-    messages = {name: _message(name, fields, forks.get(name, [])) for name, fields in own.items()}
+    own = {name: [replace(f, type=_resolve(f.type, name, known)) for f in fields] for name, fields in raw.items()}
+    added: dict[str, list[FieldType]] = {}
+    for name, fields in own.items():
+        base, _, fork = name.partition("_")
+        if fork and base in raw:
+            added.setdefault(base, []).extend(replace(f, fork=fork) for f in fields)
+    messages = {name: _message(name, fields, added.get(name, [])) for name, fields in own.items()}
     by_number: dict[int, tuple[FieldType, ...]] = {}
-    for added in forks.get("LayerParameter", []):
-        by_number[added.number] = (*by_number.get(added.number, ()), added)
+    for f in added.get("LayerParameter", []):
+        by_number[f.number] = (*by_number.get(f.number, ()), f)
     return Schema(messages, enums, by_number)
 
 
 def _message(name: str, own: list[FieldType], added: list[FieldType]) -> MessageType:
-    by_name = {f.name: f for f in reversed([*own, *added])}
+    by_name: dict[str, FieldType] = {}
     by_number = {f.number: f for f in own}
-    claims: dict[int, set[tuple[str, str]]] = {}
+    names: dict[int, set[str]] = {}
+    for f in (*own, *sorted(added, key=lambda f: "_" in f.type)):  # a merged message before one fork's
+        first = by_name.setdefault(f.name, f)
+        if None not in (first.default, f.default) and first.default != f.default:
+            by_name[f.name] = replace(first, default=None)  # forks disagree: whoever reads it must say
     for f in added:
-        claims.setdefault(f.number, set()).add((f.name, f.type))
+        names.setdefault(f.number, set()).add(f.name)
     for f in added:
-        if len(claims[f.number]) == 1:
+        if len(names[f.number]) == 1:
             by_number.setdefault(f.number, f)
     return MessageType(name, by_name, by_number)
 
