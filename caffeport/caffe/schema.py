@@ -135,14 +135,14 @@ def parse_schema(text: str, file: str = "caffe.proto") -> Schema:
                 raw[".".join(scope)] = []
             else:
                 enums[".".join(scope)] = {}
-        elif match["close"]:
-            if not scope:
-                raise _broken(text, match.start("close"), file)
+        elif match["close"] and scope:
             scope.pop()
-        elif match["field"]:
-            raw[name].append(_field(match, None))
-        elif match["value"]:
+        elif match["field"] and name in raw:
+            raw[name].append(_field(match))
+        elif match["value"] and name in enums:
             enums[name][match["value"]] = int(match["ordinal"])
+        elif match["close"] or match["field"] or match["value"]:
+            raise _broken(text, match.start(), file)
     if scope:
         raise UnreadableFile(file, f"{scope[-1]} is not closed")
     return _schema(raw, enums)
@@ -164,7 +164,7 @@ def _broken(text: str, at: int, file: str) -> UnreadableFile:
     return UnreadableFile(f"{file}:{text.count(chr(10), 0, at) + 1}", "not proto2 as caffeport reads it")
 
 
-def _field(match: re.Match[str], fork: str | None) -> FieldType:
+def _field(match: re.Match[str]) -> FieldType:
     options = {name: quoted or bare for name, quoted, bare in _OPTION.findall(match["options"] or "")}
     return FieldType(
         match["field"],
@@ -173,7 +173,6 @@ def _field(match: re.Match[str], fork: str | None) -> FieldType:
         repeated=match["label"] == "repeated",
         packed=options.get("packed") == "true",
         default=options.get("default"),
-        fork=fork,
         required=match["label"] == "required",
     )
 
@@ -190,7 +189,15 @@ def _schema(raw: Mapping[str, list[FieldType]], enums: Mapping[str, Mapping[str,
     by_number: dict[int, tuple[FieldType, ...]] = {}
     for f in added.get("LayerParameter", []):
         by_number[f.number] = (*by_number.get(f.number, ()), f)
-    return Schema(messages, enums, by_number)
+    return Schema(messages, {name: _enum(name, enums) for name in enums}, by_number)
+
+
+def _enum(name: str, enums: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+    """An enum's own values first, then those that forks add to it."""
+    message, _, enum = name.rpartition(".")
+    added = [enums[key] for key in enums if key.startswith(f"{message}_") and key.endswith(f".{enum}")]
+    own = enums[name]
+    return {**own, **{key: number for values in added for key, number in values.items() if key not in own}}
 
 
 def _message(name: str, own: list[FieldType], added: list[FieldType]) -> MessageType:

@@ -155,7 +155,8 @@ class _Reader:
                 self.open(name, self.where(match.start("open")), match["open"], in_list=True)
                 return
             if value_next:
-                self.stack[-1].fields.append(Field(name, self.scalar(match), self.where(match.start())))
+                begin = max(match.start("string"), match.start("word"))
+                self.stack[-1].fields.append(Field(name, self.scalar(match), self.where(begin)))
             value_next, first = not value_next, False
         self.fail(self.at, f"a value in the list {name!r}" if value_next else f"',' or ']' in the list {name!r}")
 
