@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from caffeport.caffe.deploy import deploy
 
 from caffeport.caffe.weights import Blob, Weights
 from caffeport.emit.names import name_graph
@@ -18,9 +21,6 @@ from caffeport.layers.shapes import show
 if TYPE_CHECKING:
     import numpy as np
 
-Path = str | PathLike[str]
-
-
 @dataclass(frozen=True, slots=True)
 class Port:
     """What is emitted: a graph, and the blob for each of its own parameters by (node index, position)."""
@@ -28,6 +28,7 @@ class Port:
     graph: Graph
     blobs: Mapping[tuple[int, int], Blob]
     unused: tuple[str, ...] = ()
+    sources: tuple[Path, ...] = ()
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Arrays by state_dict key, shaped as the port's parameters; shared ones stand under each of their keys."""
@@ -38,7 +39,8 @@ class Port:
                 owner = param.owner
                 key = keys[node.index, k]
                 if owner is None:
-                    found[key] = self.blobs[node.index, k].numpy().reshape(param.shape)
+                    values = self.blobs[node.index, k].numpy()
+                    found[key] = values.astype("float32", copy=False).reshape(param.shape)
                 else:
                     found[key] = found[keys[owner]]
         return found
@@ -60,7 +62,9 @@ def match(graph: Graph, weights: Weights | None) -> Port:
         try:
             found = _blobs_of(node, weights)
             for k, (param, blob) in enumerate(zip(node.params, found, strict=True)):
-                check_shape(node, k, param.shape, blob.shape)
+                # HDF5 files leave out a parameter that another layer shares and owns.
+                if blob.present or param.owner is None:
+                    check_shape(node, k, param.shape, blob)
                 if param.owner is None:
                     blobs[node.index, k] = blob
         except CaffeportError as problem:
@@ -92,23 +96,15 @@ def _blobs_of(node: Node, weights: Weights | None) -> tuple[Blob, ...]:
     return found
 
 
-def check_shape(node: Node, k: int, wanted: Shape, found: Shape) -> None:
-    """Accept equal shapes, and the older 4-D shapes that differ by leading ones only."""
-    if _core(wanted) == _core(found):
+def check_shape(node: Node, k: int, wanted: Shape, blob: Blob) -> None:
+    """Accept what Caffe would load; refuse the rest with both shapes and, where one can be told, the reason."""
+    if blob.fits(wanted):
         return
+    found = blob.shape
     hint = "count and trailing axes must agree"
     grouped = len(wanted) > 2 and wanted[0] == found[0] and wanted[2:] == found[2:] and found[1] > 0
-    if grouped and node.type in ("Convolution", "Deconvolution"):
-        fan_in = node.shapes[0][1]
-        if fan_in % found[1] == 0:
-            hint = f"these weights fit group: {fan_in // found[1]} in the net's convolution_param"
+    if grouped and node.type == "Convolution" and node.shapes[0][1] % found[1] == 0:
+        hint = f"these weights fit group: {node.shapes[0][1] // found[1]} in the net's convolution_param"
     elif prod(wanted) == prod(found):
         hint = "the counts agree, the axes do not"
-    raise WeightsMismatch(
-        node.label, f"blob {k} is {show(found)} in the weights", f"the net wants {show(wanted)}", hint
-    )
-
-
-def _core(shape: Shape) -> Shape:
-    ones = next((axis for axis, side in enumerate(shape) if side != 1), len(shape))
-    return shape[ones:]
+    raise WeightsMismatch(node.label, f"blob {k} is {show(found)} in the weights", f"the net wants {show(wanted)}", hint)

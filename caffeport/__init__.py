@@ -1,0 +1,80 @@
+"""caffeport brings Caffe models back to life: .caffemodel to PyTorch and ONNX, proven layer by layer.
+
+    import caffeport
+
+    caffeport.convert("memnet.caffemodel", ["memnet.pt", "memnet.onnx"], net="deploy.prototxt")
+    model = caffeport.load("memnet.pt")
+
+The names below are imported when first used: `import caffeport` alone loads neither torch nor onnx.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from caffeport.errors import (
+    BadCase,
+    CaffeportError,
+    Problems,
+    Refused,
+    UnknownLayer,
+    Unportable,
+    UnreadableFile,
+    WeightsMismatch,
+)
+from caffeport.version import __version__
+
+if TYPE_CHECKING:
+    from caffeport.artefacts.checkpoint import load
+    from caffeport.caffe.net import parse_net, read_net
+    from caffeport.caffe.weights import open_weights
+    from caffeport.convert import convert
+    from caffeport.graph import build
+    from caffeport.inspection import inspect
+    from caffeport.port import open_port
+    from caffeport.upgrade import upgrade
+
+#: public name -> the module that has it.
+_HOMES = {
+    "build": "caffeport.graph",
+    "convert": "caffeport.convert",
+    "inspect": "caffeport.inspection",
+    "load": "caffeport.artefacts.checkpoint",
+    "open_port": "caffeport.port",
+    "open_weights": "caffeport.caffe.weights",
+    "parse_net": "caffeport.caffe.net",
+    "read_net": "caffeport.caffe.net",
+    "upgrade": "caffeport.upgrade",
+}
+
+__all__ = [
+    "BadCase",
+    "CaffeportError",
+    "Problems",
+    "Refused",
+    "UnknownLayer",
+    "Unportable",
+    "UnreadableFile",
+    "WeightsMismatch",
+    "__version__",
+    "build",
+    "convert",
+    "inspect",
+    "load",
+    "open_port",
+    "open_weights",
+    "parse_net",
+    "read_net",
+    "upgrade",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'caffeport' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

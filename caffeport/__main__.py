@@ -1,0 +1,5 @@
+"""``python -m caffeport``."""
+
+from caffeport.cli import main
+
+main()

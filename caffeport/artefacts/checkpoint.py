@@ -1,0 +1,90 @@
+""".pt: tensors, the normalised net as prototxt, and provenance. Plain types only: loads with weights_only=True."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from caffeport.artefacts.provenance import provenance
+from caffeport.caffe.net import parse_net
+from caffeport.caffe.write import net_text
+from caffeport.emit.torch import module
+from caffeport.errors import UnreadableFile, WeightsMismatch
+from caffeport.graph import Graph, build
+from caffeport.port import Port
+
+FORMAT = "caffeport"
+VERSION = 1
+
+
+def write(port: Port, part: Path, target: Path) -> None:
+    """Write a checkpoint that `load` and plain torch both read (the tensors are under ``state_dict``)."""
+    net = port.graph.net
+    content = {
+        "format": FORMAT,
+        "version": VERSION,
+        "net": net_text(net.without_blobs()),
+        "phase": net.phase,
+        "state_dict": tensors(port),
+        "provenance": provenance(port),
+    }
+    torch.save(content, part)
+
+
+def tensors(port: Port) -> dict[str, Tensor]:
+    """The port's tensors by state_dict key."""
+    return {key: torch.from_numpy(array) for key, array in port.arrays().items()}
+
+
+def read(path: str | Path) -> dict[str, Any]:
+    """The content of a checkpoint, checked.
+
+    Raises:
+        UnreadableFile: no file, not a torch file, or not one of ours.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        reason = str(error).split("\n")[0][:200]
+        raise UnreadableFile(str(path), f"is no checkpoint that torch reads safely ({reason})", "", _MAKE) from None
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise UnreadableFile(str(path), "is a torch file, but not made by caffeport", "", _MAKE)
+    if content.get("version") != VERSION:
+        known = f"this caffeport reads version {VERSION}"
+        raise UnreadableFile(str(path), f"has format version {content.get('version')!r}", known, "update caffeport")
+    wanted = {"net": str, "phase": str, "state_dict": dict}
+    wrong = [name for name, kind in wanted.items() if not isinstance(content.get(name), kind)]
+    if wrong or not all(isinstance(tensor, Tensor) for tensor in content["state_dict"].values()):
+        raise UnreadableFile(str(path), f"lacks {wrong[0] if wrong else 'tensors'}", "", "convert the model again")
+    return content
+
+
+_MAKE = "make one with `caffeport convert NET WEIGHTS -o MODEL.pt`"
+
+
+def load_graph(path: str | Path) -> tuple[Graph, dict[str, Tensor]]:
+    """The graph and the tensors of a checkpoint."""
+    content = read(path)
+    graph = build(parse_net(content["net"], str(path), phase=content["phase"]))
+    return graph, content["state_dict"]
+
+
+def load(path: str | Path) -> nn.Module:
+    """The model of a .pt that `caffeport convert` wrote, on the CPU, in evaluation mode.
+
+    The file holds the net as data; the module's source is emitted from it here, never read from the file.
+
+    Raises:
+        UnreadableFile: not such a file.
+        WeightsMismatch: its tensors do not fit its net.
+    """
+    graph, state = load_graph(path)
+    try:
+        return module(graph, state)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise WeightsMismatch(str(path), f"tensors and net disagree ({reason})", "", "convert it again") from None

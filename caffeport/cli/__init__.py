@@ -1,0 +1,72 @@
+"""The command line: one file per verb, each parses, calls the library function of the same name, and prints.
+
+Results go to stdout, progress to stderr. Exit codes: 0 parity or done, 1 no parity, 2 refused or unreadable.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import click
+
+from caffeport.errors import CaffeportError
+from caffeport.version import __version__
+
+#: verb -> its one-line help; the file of a verb is imported only when it is called, so that --help stays quick.
+VERBS = {
+    "convert": "Convert a Caffe model to .pt, .safetensors, .py, .pt2 or .onnx.",
+    "verify": "Prove a port beside what Caffe computed, layer by layer.",
+    "inspect": "Show what is in a file that Caffe wrote.",
+    "upgrade": "Bring a V0 or V1 net, or its weights, to today's form.",
+    "layers": "List the layer types and what is ported of each.",
+}
+
+
+class _Verbs(click.Group):
+    """A group that imports a verb when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in VERBS:
+            return None
+        command: click.Command = importlib.import_module(f"caffeport.cli.{name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="caffeport %(version)s")
+def cli() -> None:
+    """Brings Caffe models back to life: .caffemodel to PyTorch and ONNX, proven layer by layer."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; what the user did wrong is one sentence on stderr and exit code 2."""
+    try:
+        cli.main(arguments, prog_name="caffeport", standalone_mode=False)
+    except CaffeportError as error:
+        _fail(str(error))
+    except click.exceptions.Abort:
+        _fail("stopped")
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except BrokenPipeError:
+        # The reader of our stdout has gone (`| head`): not an error, and nothing more to say.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except OSError as error:
+        _fail(f"{error.filename or 'system'}: {error.strerror or error}")
+
+
+def _fail(message: str) -> Any:
+    click.echo(message, err=True)
+    sys.exit(2)

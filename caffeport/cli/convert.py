@@ -1,0 +1,62 @@
+"""`caffeport convert`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from caffeport.errors import Refused
+
+
+@click.command("convert")
+@click.argument("net", required=False, type=click.Path(path_type=Path))
+@click.argument("weights", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    "outputs",
+    multiple=True,
+    required=True,
+    type=click.Path(path_type=Path),
+    help="A file to write: .pt, .safetensors, .py, .pt2 or .onnx. May be given several times.",
+)
+@click.option(
+    "--input-shape",
+    "shapes",
+    multiple=True,
+    metavar="[BLOB=]NxCxHxW",
+    help="Shape of an input, where the net states none or another is wanted.",
+)
+def command(net: Path | None, weights: Path, outputs: tuple[Path, ...], shapes: tuple[str, ...]) -> None:
+    """Convert WEIGHTS (.caffemodel, of any era, or .caffemodel.h5) to other formats.
+
+    NET is the net's .prototxt; without it, the net inside WEIGHTS is taken and made a deploy net. Every OUTPUT holds
+    the same port: .pt loads with `caffeport.load`, .py is readable source that needs torch only, .safetensors its
+    weights, .pt2 and .onnx run elsewhere.
+    """
+    from caffeport.artefacts import write, writer
+    from caffeport.cli.tables import console, number
+    from caffeport.port import open_port
+
+    for output in outputs:
+        writer(output)
+    port = open_port(net, weights, shapes=dict(parse_shape(shape) for shape in shapes))
+    graph, out, progress = port.graph, console(), console(stderr=True)
+    if port.unused:
+        progress.print(f"unused layers of {weights}: {', '.join(port.unused)}", markup=False)
+    for output in outputs:
+        with progress.status(f"writing {output}"):
+            write(port, output)
+        out.print(f"{output}  {number(output.stat().st_size)} bytes", markup=False)
+    layers = sum(1 for _ in graph.computing)
+    out.print(f"{graph.name or weights.name}: {layers} layers, {number(graph.parameters)} parameters", markup=False)
+
+
+def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
+    """``data=1x3x227x227`` -> ('data', (1, 3, 227, 227)); without a name the blob is called data."""
+    blob, _, sides = text.rpartition("=")
+    try:
+        return blob or "data", tuple(int(side) for side in sides.replace(",", "x").split("x"))
+    except ValueError:
+        raise Refused("--input-shape", f"is {text!r}", "BLOB=NxCxHxW, such as data=1x3x227x227") from None
