@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from caffeport.caffe.deploy import deploy
 
-from caffeport.caffe.weights import Blob, Weights
+from caffeport.caffe.net import NetDef, read_net
+from caffeport.caffe.weights import Blob, Weights, open_weights
 from caffeport.emit.names import name_graph
 from caffeport.errors import CaffeportError, WeightsMismatch, raise_all
-from caffeport.graph import Graph, Node
+from caffeport.graph import Graph, Node, build
 from caffeport.layers import Shape
 from caffeport.layers.shapes import show
 
 if TYPE_CHECKING:
     import numpy as np
+
+AnyPath = str | PathLike[str]
 
 @dataclass(frozen=True, slots=True)
 class Port:
@@ -44,6 +46,31 @@ class Port:
                 else:
                     found[key] = found[keys[owner]]
         return found
+
+
+def open_port(
+    net: AnyPath | None, weights: AnyPath | None, phase: str = "TEST", shapes: Mapping[str, Shape] | None = None
+) -> Port:
+    """The port of a net and its weights.
+
+    Args:
+        net: a .prototxt (or a binary net); without one, the net inside the weights is taken.
+        weights: a .caffemodel or .caffemodel.h5; may be left out for a net without parameters.
+        phase: TEST, where a training net becomes a deploy net; or TRAIN, the net as it was trained.
+        shapes: other shapes for the net's inputs, by blob.
+
+    Raises:
+        CaffeportError: anything in the two that cannot be read, or that do not belong together.
+    """
+    sources = tuple(Path(path) for path in (net, weights) if path is not None)
+    stored = open_weights(weights) if weights is not None else None
+    graph = build(_net(sources[0], stored, phase), shapes)
+    return replace(match(graph, stored), sources=sources)
+
+
+def _net(path: Path, weights: Weights | None, phase: str) -> NetDef:
+    net = read_net(path, phase=phase)
+    return net
 
 
 def match(graph: Graph, weights: Weights | None) -> Port:
