@@ -46,7 +46,9 @@ def run(folder: Path) -> int:
     net, model = folder / "deploy.prototxt", folder / "memnet.caffemodel"
     net.write_text((CASE / "net.prototxt").read_text())
     seed = json.loads((CASE / "meta.json").read_text())["seed"]
-    out.print(f"Writing {model}: MemNet's layers with weights drawn from seed {seed}, not the trained ones.", markup=False)
+    out.print(
+        f"Writing {model}: MemNet's layers with weights drawn from seed {seed}, not the trained ones.", markup=False
+    )
     write_memnet(net, seed, model)
     files = [folder / f"memnet{suffix}" for suffix in (".pt", ".py", ".safetensors", ".onnx")]
     steps: list[list[object]] = [

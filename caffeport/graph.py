@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import zip_longest
 from math import prod
 
 from caffeport.caffe.net import LayerDef, NetDef, ParamSpec
@@ -167,7 +166,9 @@ class _Builder:
     def run(self) -> Graph:
         nodes = tuple(self.node(index, layer) for index, layer in enumerate(self.layers))
         if self.shapes:
-            raise Refused(self.net.file, f"has no input {sorted(self.shapes)[0]!r}", f"its inputs: {self.input_names()}")
+            raise Refused(
+                self.net.file, f"has no input {sorted(self.shapes)[0]!r}", f"its inputs: {self.input_names()}"
+            )
         inputs = tuple(self.inputs)
         outputs = tuple(value for value in self.unused.values() if value not in inputs)
         return Graph(self.net.name, self.net, nodes, inputs, outputs)
@@ -189,7 +190,9 @@ class _Builder:
         )
         for value in tops:
             if value.blob in self.current and value.blob not in definition.bottoms:
-                raise Refused(definition.label, f"top {value.blob!r} is made by another layer before", "one maker a blob")
+                raise Refused(
+                    definition.label, f"top {value.blob!r} is made by another layer before", "one maker a blob"
+                )
             self.current[value.blob] = self.unused[value.blob] = value
         if layer.source:
             self.inputs += tops
@@ -199,7 +202,9 @@ class _Builder:
 
     def bottom(self, definition: LayerDef, blob: str) -> Value:
         if blob not in self.current:
-            raise Refused(definition.label, f"bottom {blob!r} is no top of a layer before", f"there are: {self.known()}")
+            raise Refused(
+                definition.label, f"bottom {blob!r} is no top of a layer before", f"there are: {self.known()}"
+            )
         self.unused.pop(blob, None)
         return self.current[blob]
 
@@ -278,8 +283,10 @@ def free_axes(graph: Graph) -> dict[str, tuple[bool, ...]] | None:
     wide = at_batch(graph, 2)
     if wide is None or not graph.inputs:
         return None
-    for node, other in zip(graph.computing, wide.computing, strict=True):
-        if node.layer.torch(node.shapes) != other.layer.torch(other.shapes):
+    for node, twin in zip(graph.computing, wide.computing, strict=True):
+        if node.layer.torch(node.shapes) != twin.layer.torch(twin.shapes):
             return None
-    pairs = [(a, b) for one, two in zip(graph.nodes, wide.nodes, strict=True) for a, b in zip_longest(one.tops, two.tops)]
-    return {a.name: tuple(x != y for x, y in zip(a.shape, b.shape, strict=True)) for a, b in pairs}
+    own, other = ([value for node in net.nodes for value in node.tops] for net in (graph, wide))
+    return {
+        a.name: tuple(x != y for x, y in zip(a.shape, b.shape, strict=True)) for a, b in zip(own, other, strict=True)
+    }

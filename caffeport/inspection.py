@@ -91,7 +91,8 @@ def inspect(path: str | os.PathLike[str], phase: str = "TEST") -> Inspection:
 
 def _binary(wire: Wire, size: int, phase: str) -> Inspection:
     pieces = {(piece.number, piece.kind) for piece in wire.fields()}
-    if (100, w.BYTES) in pieces or any(number == 2 and kind == w.BYTES for number, kind in pieces) and _is_net(wire):
+    # A V1 net has its layers in field 2, a solver state the name of its weight file; that one begins with a number.
+    if (100, w.BYTES) in pieces or ((2, w.BYTES) in pieces and (1, w.VARINT) not in pieces):
         weights = open_weights(wire.file)
         return _net(read_net_message(wire.file), wire.file, size, phase, weights)
     if (1, w.VARINT) in pieces and ((2, w.BYTES) in pieces or (3, w.BYTES) in pieces):
@@ -101,11 +102,6 @@ def _binary(wire: Wire, size: int, phase: str) -> Inspection:
     if not shape:
         raise UnreadableFile(wire.file, "holds no layers, no solver state and no blob", "", "is it a Caffe file?")
     return Inspection(wire.file, size, "blob", facts=(("shape", "x".join(map(str, shape))),))
-
-
-def _is_net(wire: Wire) -> bool:
-    """A V1 net has its layers in field 2; a solver state has the name of its weight file there."""
-    return not any(piece.number == 1 and piece.kind == w.VARINT for piece in wire.fields())
 
 
 def _shape(blob: Message) -> tuple[int, ...]:
@@ -166,7 +162,7 @@ def _net(message: Message, file: str, size: int, phase: str, weights: Weights | 
     else:
         known = registry()
         rows = tuple(
-            Row(d.name, d.type, d.tops, (), *_blobs(weights, d.name), ported=d.type in known, problem=_about(problems, d.label))
+            Row(d.name, d.type, d.tops, (), *_blobs(weights, d.name), 0, d.type in known, _about(problems, d.label))
             for d in net
         )
     return Inspection(file, size, kind, era, rows, (("name", net.name), ("phase", phase)), tuple(problems))
@@ -188,7 +184,7 @@ def _era(message: Message) -> str:
 
 
 def _blobs(weights: Weights | None, name: str) -> tuple[Shapes, int]:
-    found = (weights or {}).get(name, ())
+    found = weights.get(name, ()) if weights is not None else ()
     return tuple(blob.shape for blob in found), sum(blob.size for blob in found)
 
 

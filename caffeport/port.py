@@ -9,11 +9,12 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-
-from caffeport.caffe.net import NetDef, read_net
-from caffeport.caffe.weights import Blob, Weights, open_weights
+from caffeport.caffe.blob import Blob
+from caffeport.caffe.deploy import deploy, needs_deploy
+from caffeport.caffe.net import read_net
+from caffeport.caffe.weights import Weights, open_weights
 from caffeport.emit.names import name_graph
-from caffeport.errors import CaffeportError, WeightsMismatch, raise_all
+from caffeport.errors import CaffeportError, Refused, WeightsMismatch, raise_all
 from caffeport.graph import Graph, Node, build
 from caffeport.layers import Shape
 from caffeport.layers.shapes import show
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 AnyPath = str | PathLike[str]
+
 
 @dataclass(frozen=True, slots=True)
 class Port:
@@ -63,14 +65,15 @@ def open_port(
         CaffeportError: anything in the two that cannot be read, or that do not belong together.
     """
     sources = tuple(Path(path) for path in (net, weights) if path is not None)
+    if not sources:
+        raise Refused("open_port", "has neither a net nor weights", "a .prototxt, a .caffemodel, or both")
     stored = open_weights(weights) if weights is not None else None
-    graph = build(_net(sources[0], stored, phase), shapes)
-    return replace(match(graph, stored), sources=sources)
-
-
-def _net(path: Path, weights: Weights | None, phase: str) -> NetDef:
-    net = read_net(path, phase=phase)
-    return net
+    given = dict(shapes or {})
+    definition = read_net(sources[0], phase)
+    if phase == "TEST" and needs_deploy(definition):
+        definition = deploy(sources[0], stored, given)
+        given = {}
+    return replace(match(build(definition, given), stored), sources=sources)
 
 
 def match(graph: Graph, weights: Weights | None) -> Port:
@@ -134,4 +137,6 @@ def check_shape(node: Node, k: int, wanted: Shape, blob: Blob) -> None:
         hint = f"these weights fit group: {node.shapes[0][1] // found[1]} in the net's convolution_param"
     elif prod(wanted) == prod(found):
         hint = "the counts agree, the axes do not"
-    raise WeightsMismatch(node.label, f"blob {k} is {show(found)} in the weights", f"the net wants {show(wanted)}", hint)
+    raise WeightsMismatch(
+        node.label, f"blob {k} is {show(found)} in the weights", f"the net wants {show(wanted)}", hint
+    )

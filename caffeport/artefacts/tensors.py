@@ -58,4 +58,4 @@ def _tensors(port: Port) -> Iterator[list[memoryview]]:
     for _, owner, _ in _own(port):
         blob = port.blobs[owner]
         pieces = blob.buffers()
-        yield [memoryview(blob.numpy().astype("<f4").ravel()).cast("B")] if pieces is None else pieces
+        yield [blob.numpy().astype("<f4").data.cast("B")] if pieces is None else pieces

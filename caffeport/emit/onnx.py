@@ -135,7 +135,9 @@ def emit(graph: Graph, state: Mapping[str, np.ndarray], keep: Sequence[Value] = 
 
 
 def _info(value: Value, free: Mapping[str, tuple[bool, ...]] | None) -> onnx.ValueInfoProto:
-    return helper.make_tensor_value_info(value.name, TensorProto.FLOAT, _sides(value.shape, (free or {}).get(value.name)))
+    return helper.make_tensor_value_info(
+        value.name, TensorProto.FLOAT, _sides(value.shape, (free or {}).get(value.name))
+    )
 
 
 def _sides(shape: Shape, free: tuple[bool, ...] | None) -> list[int | str | None]:

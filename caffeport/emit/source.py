@@ -9,23 +9,8 @@ from typing import Any
 
 from caffeport import nn as own
 from caffeport.emit.names import Names, name_graph
-from caffeport.graph import Graph, Node, free_axes
+from caffeport.graph import Graph, Node, Value, free_axes
 from caffeport.layers import Call, Shape
-
-HEADER = '''"""{title}
-
-{interface}
-{notes}"""
-
-import json
-import math
-import mmap
-from pathlib import Path
-
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
-'''
 
 LOADER = '''
 
@@ -34,8 +19,7 @@ def load(path: str | Path) -> {cls}:
     with torch.device("meta"):
         model = {cls}()
     model.load_state_dict(read_state(Path(path)), assign=True)
-    model.tie()
-    return model.eval()
+{tie}    return model.eval()
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
@@ -76,9 +60,26 @@ def emit(graph: Graph, standalone: bool = True, notes: Mapping[str, str] | None 
     body = _class(graph, names, calls)
     if not standalone:
         imports = f"from caffeport.nn import {', '.join(carried)}\n" if carried else ""
-        return f"import torch\nfrom torch import Tensor, nn\n{imports}\n\n{body}"
-    header = HEADER.format(title=_title(graph), interface=_interface(graph), notes=_notes(notes or {}))
-    return "\n\n".join([header, *_carry(carried), body]) + LOADER.format(cls=names.cls)
+        return f"from __future__ import annotations\n\nimport torch\nfrom torch import Tensor, nn\n{imports}\n\n{body}"
+    loader = LOADER.format(cls=names.cls, tie="    model.tie()\n" if shares(graph) else "")
+    code = "\n\n".join([*_carry(carried), body]) + loader
+    title = f'"""{_title(graph)}\n\n{_interface(graph)}\n{_notes(notes or {})}"""'
+    return f"{title}\n\n{_imports(code)}\n\n{code}"
+
+
+def _imports(code: str) -> str:
+    """What the emitted code needs, in the usual order, and no more."""
+    lines = ["from __future__ import annotations", "", "import json"]
+    lines += ["import math"] if "math." in code else []
+    lines += ["import mmap", "from pathlib import Path", "", "import torch"]
+    lines += ["import torch.nn.functional as F"] if "F." in code else []
+    lines += ["from torch import Tensor, nn"]
+    return "\n".join(lines) + "\n"
+
+
+def shares(graph: Graph) -> bool:
+    """Whether layers share parameters, which the module's `tie` then joins."""
+    return any(param.owner is not None for node in graph.computing for param in node.params)
 
 
 def _title(graph: Graph) -> str:
@@ -105,15 +106,18 @@ def _notes(notes: Mapping[str, str]) -> str:
 def shape_text(shape: Shape, free: tuple[bool, ...] | None) -> str:
     """``N x 96 x 55 x 55``: N for a side that follows the batch."""
     free = free or (False,) * len(shape)
-    sides = ["N" if follows and axis == 0 else str(side) for axis, (side, follows) in enumerate(zip(shape, free))]
+    sides = [str(side) for side in shape]
+    sides[:1] = ["N"] if free[:1] == (True,) else sides[:1]
     return " x ".join(sides) or "scalar"
 
 
 def _class(graph: Graph, names: Names, calls: Mapping[int, Call]) -> str:
     lines = [f"class {names.cls}(nn.Module):", "    def __init__(self) -> None:", "        super().__init__()"]
     lines += [f"        self.{names.modules[i]} = {_constructor(call)}" for i, call in calls.items()]
-    lines += [*_frozen(graph, names), "        self.tie()", ""]
-    lines += [*_tie(graph, names), "", *_forward(graph, names, calls)]
+    lines += _frozen(graph, names)
+    if shares(graph):
+        lines += ["        self.tie()", "", *_tie(graph, names)]
+    lines += ["", *_forward(graph, names, calls)]
     return "\n".join(lines) + "\n"
 
 
@@ -141,12 +145,27 @@ def _tie(graph: Graph, names: Names) -> list[str]:
 
 def _forward(graph: Graph, names: Names, calls: Mapping[int, Call]) -> list[str]:
     arguments = "".join(f", {names.variables[value.blob]}: Tensor" for value in graph.inputs)
-    lines = [f"    def forward(self{arguments}):"]
+    lines = [f"    def forward(self{arguments}) -> {_kind(graph)}:"]
     free = free_axes(graph) or {}
     for node in graph.computing:
         shapes = ", ".join(shape_text(value.shape, free.get(value.name)) for value in node.tops)
         lines.append(f"        {_line(node, names, calls[node.index])}" + (f"  # {shapes}" if shapes else ""))
     return lines + [f"        {line}" for line in _returned(graph, names)]
+
+
+def _kind(graph: Graph) -> str:
+    """What forward returns."""
+    if _weighted(graph):
+        return "tuple[Tensor, dict[str, Tensor]]"
+    return "Tensor" if len(graph.outputs) == 1 else "dict[str, Tensor]"
+
+
+def _weighted(graph: Graph) -> list[tuple[Value, float]]:
+    """The tops that make up the objective of a training graph, with their weights."""
+    if graph.net.phase != "TRAIN":
+        return []
+    pairs = [pair for node in graph.nodes for pair in zip(node.tops, node.loss_weights, strict=True)]
+    return [(value, weight) for value, weight in pairs if weight]
 
 
 def _line(node: Node, names: Names, call: Call) -> str:
@@ -163,17 +182,11 @@ def _line(node: Node, names: Names, call: Call) -> str:
 
 def _returned(graph: Graph, names: Names) -> Iterable[str]:
     result = ", ".join(f"{quoted(v.blob)}: {names.variables[v.blob]}" for v in graph.outputs)
-    if graph.net.phase == "TRAIN":
-        terms = [
-            f"{weight!r} * {names.variables[value.blob]}.sum()"
-            for node in graph.nodes
-            for value, weight in zip(node.tops, node.loss_weights, strict=True)
-            if weight
-        ]
-        if terms:
-            yield f"loss = {' + '.join(terms)}"
-            yield f"return loss, {{{result}}}"
-            return
+    terms = [f"{weight!r} * {names.variables[value.blob]}.sum()" for value, weight in _weighted(graph)]
+    if terms:
+        yield f"loss = {' + '.join(terms)}"
+        yield f"return loss, {{{result}}}"
+        return
     yield f"return {names.variables[graph.outputs[0].blob]}" if len(graph.outputs) == 1 else f"return {{{result}}}"
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from caffeport.emit.names import name_graph
-from caffeport.emit.source import emit
+from caffeport.emit.source import emit, shares
 from caffeport.graph import Graph
 
 _numbers = count()
@@ -41,5 +41,6 @@ def module(graph: Graph, state: Mapping[str, Tensor] | None = None, standalone: 
     with torch.device("meta"):
         made = cls()
     made.load_state_dict(dict(state), assign=True)
-    made.tie()  # type: ignore[operator]
+    if shares(graph):
+        made.tie()  # type: ignore[operator]
     return made.train(graph.net.phase == "TRAIN")

@@ -89,7 +89,7 @@ class Onnx(Protocol):
     def ints(self, values: Sequence[int] | int) -> str:
         """An int64 constant: a 1-D tensor, or a scalar for a bare number."""
 
-    def floats(self, values: Any, like: str | None = None) -> str:
+    def floats(self, values: Any) -> str:
         """A float32 constant of any shape (a nested sequence, a number or an array)."""
 
     def refuse(self, reason: str) -> Refused:
