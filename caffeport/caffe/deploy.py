@@ -1,0 +1,330 @@
+"""The deploy net out of a training net, or out of the net that a .caffemodel carries.
+
+Kept is what the predictions depend on, as it computes in the TEST phase. Data layers become Input layers (batch 1, see
+`input_shape`); losses and accuracies go, and with them labels and whatever only labels feed. What a loss computes on
+its way stays as a layer: SoftmaxWithLoss becomes Softmax, SigmoidCrossEntropyLoss Sigmoid. Where a net has one such
+loss and no `prob` yet, layer and top are called `prob`, as in the deploy nets of BVLC's zoo; else they keep the loss's
+names. The Split layers that Caffe inserts into the nets that it saves are undone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from caffeport.caffe import wire as w
+from caffeport.caffe.input_shape import find_shape
+from caffeport.caffe.net import LayerDef, NetDef, build_net, read_net_message
+from caffeport.caffe.tree import Field, Message, Token
+from caffeport.caffe.upgrade import upgrade_net
+from caffeport.caffe.weights import Weights, open_weights
+from caffeport.caffe.wire import Wire
+from caffeport.errors import Refused
+
+_ACTIVATIONS: Final = {
+    "SoftmaxWithLoss": "Softmax",
+    "SoftmaxWithLossOHEM": "Softmax",
+    "SigmoidCrossEntropyLoss": "Sigmoid",
+}
+_KEPT_PARAMS: Final = {"Softmax": "softmax_param", "Sigmoid": "sigmoid_param"}
+_SINKS: Final = frozenset({"Accuracy", "SegAccuracy", "Silence", "HDF5Output", "DetectionEvaluate"})
+_CONSTANTS: Final = frozenset({"Parameter", "DummyData"})
+_LEARNED: Final = frozenset({
+    "Convolution", "Deconvolution", "InnerProduct", "Embed", "Scale", "Bias", "PReLU", "BatchNorm", "BN", "LSTM", "RNN",
+    "DepthwiseConvolution", "ConvolutionDepthwise", "Normalize",
+})  # fmt: skip
+_TRAINING_FIELDS: Final = ("include", "exclude", "phase", "loss_weight", "propagate_down", "blobs")
+
+
+def is_sink(layer: LayerDef) -> bool:
+    """Whether a layer only measures or trains: a loss, an accuracy, or one that swallows blobs."""
+    return layer.type in _SINKS or "Loss" in layer.type
+
+
+def is_data(layer: LayerDef) -> bool:
+    """Whether a layer brings in data: it has no bottoms, and is no Input with a shape and no constant."""
+    stated = layer.type == "Input" and bool(layer.message.all("input_param"))
+    return not layer.bottoms and bool(layer.tops) and not stated and layer.type not in _CONSTANTS
+
+
+def needs_deploy(net: NetDef) -> bool:
+    """Whether a net is a training net: it reads data, measures a loss, or has inputs without a shape."""
+    return any(is_sink(layer) or is_data(layer) for layer in net.layers)
+
+
+def deploy(
+    source: str | os.PathLike[str] | Message,
+    weights: Weights | None = None,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+) -> NetDef:
+    """Make the deploy net.
+
+    Args:
+        source: a net, text or binary, of any era and either phase, or its NetParameter.
+        weights: its weights, which tell the input's shape where nothing else does; taken from a .caffemodel itself.
+        shapes: input shapes by blob, which come before all that is found.
+
+    Raises:
+        UnreadableFile, Refused: also where the shape of an input cannot be told.
+    """
+    return deploy_with_notes(source, weights, shapes)[0]
+
+
+def deploy_with_notes(
+    source: str | os.PathLike[str] | Message,
+    weights: Weights | None = None,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+) -> tuple[NetDef, tuple[str, ...]]:
+    """As `deploy`, with a sentence on each input whose shape had to be found: its shape and what told it."""
+    if isinstance(source, Message):
+        file, message = source.where.file, source
+    else:
+        file, message = os.fspath(source), read_net_message(source)
+        if weights is None and w.kind_of(Wire.open(source).data) == "binary":
+            weights = open_weights(source)
+    net = _without_phases(upgrade_net(message))
+    stages = ("deploy",) if "deploy" in _stages(net) else ()
+    views = [build_net(net, file, phase, stages=stages) for phase in _phases(net, file, stages)]
+    surgeon = _Surgeon(views, weights, shapes or {})
+    return surgeon.run(), tuple(surgeon.notes)
+
+
+def _without_phases(net: Message) -> Message:
+    """The net less the phase of each layer, which Caffe fills in when it saves the net that it trained."""
+    return replace(
+        net,
+        fields=tuple(
+            replace(f, value=f.value.without("phase")) if f.name == "layer" and isinstance(f.value, Message) else f
+            for f in net.fields
+        ),
+    )
+
+
+def _stages(net: Message) -> set[str]:
+    """Every stage that an include or exclude rule names."""
+    rules = [
+        rule for layer in net.messages("layer") for name in ("include", "exclude") for rule in layer.messages(name)
+    ]
+    fields = [field.value for rule in rules for name in ("stage", "not_stage") for field in rule.all(name)]
+    return {value.text if isinstance(value, Token) else str(value) for value in fields}
+
+
+def _phases(net: Message, file: str, stages: Sequence[str]) -> list[str]:
+    """The phases in which the net has layers, TEST first."""
+    found = []
+    for phase in ("TEST", "TRAIN"):
+        try:
+            build_net(net, file, phase, stages=stages)
+        except Refused as error:
+            if "has no layers in phase" not in error.what:
+                raise
+        else:
+            found.append(phase)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Wired:
+    """Layers in order, with the index of the layer that made each bottom (-1: none does), and who reads each."""
+
+    layers: tuple[LayerDef, ...]
+    sources: tuple[tuple[int, ...], ...]
+    learned: tuple[bool, ...]
+
+    @classmethod
+    def of(cls, layers: Iterable[LayerDef], weights: Weights | None) -> _Wired:
+        made_by: dict[str, int] = {}
+        sources: list[tuple[int, ...]] = []
+        learned: list[bool] = []
+        layers = tuple(layers)
+        for index, layer in enumerate(layers):
+            sources.append(tuple(made_by.get(bottom, -1) for bottom in layer.bottoms))
+            own = layer.type in _LEARNED or bool(layer.params) or layer.name in (weights or ())
+            learned.append(own or any(learned[source] for source in sources[-1] if source >= 0))
+            made_by.update((top, index) for top in layer.tops)
+        return cls(layers, tuple(sources), tuple(learned))
+
+    def closure(self, wanted: Iterable[int]) -> set[int]:
+        """Those layers and all that they depend on."""
+        found: set[int] = set()
+        stack = [index for index in wanted if index >= 0]
+        while stack:
+            index = stack.pop()
+            if index not in found:
+                found.add(index)
+                stack += [source for source in self.sources[index] if source >= 0]
+        return found
+
+
+class _Surgeon:
+    """Cuts one net. `views` are its phases, the one to deploy first."""
+
+    def __init__(self, views: Sequence[NetDef], weights: Weights | None, shapes: Mapping[str, Sequence[int]]) -> None:
+        self.views = [_simplified(view) for view in views]
+        self.net, self.weights, self.shapes = self.views[0], weights, shapes
+        self.notes: list[str] = []
+
+    def run(self) -> NetDef:
+        wired = _Wired.of(self._with_activations(), self.weights)
+        kept = wired.closure(self._predictions(wired))
+        if not kept:
+            raise Refused(self.net.file, "nothing in the net is learned, so there is nothing to deploy")
+        body = [layer for index, layer in enumerate(wired.layers) if index in kept and not is_data(layer)]
+        needed = self._needed(body)
+        inputs = self._inputs(needed, body)
+        fields = [
+            *(Field("layer", layer, layer.where) for layer in inputs),
+            *(Field("layer", layer.message.without(*_TRAINING_FIELDS), layer.where) for layer in body),
+        ]
+        rest = self.net.message.without("layer", "state", "input", "debug_info", "force_backward")
+        return build_net(rest.plus(*fields), self.net.file, "TEST")
+
+    def _with_activations(self) -> list[LayerDef]:
+        """The layers of the phase to deploy, each loss preceded by what it computes on its way.
+
+        A loss that only the other phase has counts too, behind all layers: nets often train by a loss and test by an
+        accuracy alone.
+        """
+        layers: list[LayerDef] = []
+        losses = {layer.name for layer in self.net.layers}
+        elsewhere = [
+            layer for view in self.views[1:] for layer in view.layers if is_sink(layer) and layer.name not in losses
+        ]
+        everything = (*self.net.layers, *elsewhere)
+        heads = [layer for layer in everything if layer.type in _ACTIVATIONS and not self._activated(layer)]
+        taken = {name for layer in everything for name in (layer.name, *layer.tops)}
+        for layer in everything:
+            if layer in heads:
+                layers.append(_activation(layer, "prob" if len(heads) == 1 and "prob" not in taken else None))
+            layers.append(layer)
+        return layers
+
+    def _activated(self, loss: LayerDef) -> bool:
+        """Whether the net already computes the loss's activation of the same blob."""
+        wanted = _ACTIVATIONS[loss.type]
+        return any(layer.type == wanted and layer.bottoms == loss.bottoms[:1] for layer in self.net.layers)
+
+    def _predictions(self, wired: _Wired) -> set[int]:
+        """The layers whose tops are predictions: nobody reads them, or only losses and accuracies do."""
+        read_by_body = {
+            source
+            for index, sources in enumerate(wired.sources)
+            if not is_sink(wired.layers[index])
+            for source in sources
+        }
+        predictions: set[int] = set()
+        for index, layer in enumerate(wired.layers):
+            if is_sink(layer):
+                if layer.type != "Silence":
+                    predictions |= {s for s in wired.sources[index] if s >= 0 and wired.learned[s]}
+            elif index not in read_by_body and wired.learned[index] and not self._silenced(wired, index):
+                predictions.add(index)
+        # An activation stands for the scores that it reads: those are a prediction only through it.
+        behind = {s for i, layer in enumerate(wired.layers) if layer.type in _KEPT_PARAMS for s in wired.sources[i]}
+        return {index for index in predictions if index not in behind or not predictions - behind}
+
+    @staticmethod
+    def _silenced(wired: _Wired, index: int) -> bool:
+        readers = [i for i, sources in enumerate(wired.sources) if index in sources]
+        return bool(readers) and all(wired.layers[i].type == "Silence" for i in readers)
+
+    @staticmethod
+    def _needed(body: Sequence[LayerDef]) -> list[str]:
+        """The blobs that the kept layers read and none of them makes before."""
+        made: set[str] = set()
+        needed: dict[str, None] = {}
+        for layer in body:
+            needed.update((bottom, None) for bottom in layer.bottoms if bottom not in made)
+            made.update(layer.tops)
+        return list(needed)
+
+    def _inputs(self, needed: Sequence[str], body: Sequence[LayerDef]) -> list[Message]:
+        """An Input layer for each blob that data layers bring in."""
+        inputs = []
+        for blob in needed:
+            layer = self._data_layer(blob)
+            shape, told_by = tuple(self.shapes.get(blob, ())), "given"
+            if not shape:
+                shape, told_by = find_shape(blob, layer, body, self.weights, self.net.file)
+            self.notes.append(f"input {blob!r} is {'x'.join(map(str, shape))} ({told_by})")
+            where = layer.where if layer else self.net.message.where
+            dims = Message(tuple(Field("dim", dim, where) for dim in shape), where)
+            param = Message((Field("shape", dims, where),), where)
+            inputs.append(
+                Message(
+                    (
+                        Field("name", Token(blob, quoted=True), where),
+                        Field("type", Token("Input", quoted=True), where),
+                        Field("top", Token(blob, quoted=True), where),
+                        Field("input_param", param, where),
+                    ),
+                    where,
+                )
+            )
+        return inputs
+
+    def _data_layer(self, blob: str) -> LayerDef | None:
+        """The data layer that makes a blob, in the phase to deploy or else in the other."""
+        for view in self.views:
+            for layer in view.layers:
+                if blob in layer.tops and is_data(layer):
+                    return layer
+        return None
+
+
+def _simplified(net: NetDef) -> NetDef:
+    """The net without Caffe's own Splits, and with a batch put together from several data layers as one input."""
+    same: dict[str, str] = {}
+    data: set[str] = set()
+    layers: list[LayerDef] = []
+    for layer in net.layers:
+        layer = _renamed(layer, same)
+        if layer.type == "Split" and layer.tops == tuple(f"{layer.name}_{k}" for k in range(len(layer.tops))):
+            same.update((top, layer.bottoms[0]) for top in layer.tops)
+            continue
+        if layer.bottoms and data.issuperset(layer.bottoms) and _joins_batches(layer):
+            layer = replace(layer, type="Input", bottoms=(), message=layer.message.without("bottom", "concat_param"))
+        if is_data(layer):
+            data.update(layer.tops)
+        layers.append(layer)
+    return replace(net, layers=tuple(layers))
+
+
+def _renamed(layer: LayerDef, names: Mapping[str, str]) -> LayerDef:
+    """The layer reading other blobs."""
+    if not any(bottom in names for bottom in layer.bottoms):
+        return layer
+    bottoms = tuple(names.get(bottom, bottom) for bottom in layer.bottoms)
+    renamed = iter(bottoms)
+    fields = tuple(
+        replace(field, value=Token(next(renamed), quoted=True)) if field.name == "bottom" else field
+        for field in layer.message.fields
+    )
+    return replace(layer, bottoms=bottoms, message=replace(layer.message, fields=fields))
+
+
+def _joins_batches(layer: LayerDef) -> bool:
+    """Whether a layer is a Concat along the batch."""
+    if layer.type != "Concat":
+        return False
+    param = layer.fields().sub("concat_param")
+    return (param.int("axis", 1) if param.has("axis") else param.int("concat_dim", 1)) == 0
+
+
+def _activation(loss: LayerDef, name: str | None) -> LayerDef:
+    """What a loss computes on its way, as a layer of its own that reads the loss's first bottom."""
+    kind = _ACTIVATIONS[loss.type]
+    top = loss.tops[1] if len(loss.tops) > 1 else name or (loss.tops[0] if loss.tops else loss.name)
+    fields = (
+        Field("name", Token(name or loss.name, quoted=True), loss.where),
+        Field("type", Token(kind, quoted=True), loss.where),
+        Field("bottom", Token(loss.bottoms[0], quoted=True), loss.where),
+        Field("top", Token(top, quoted=True), loss.where),
+        *loss.message.all(_KEPT_PARAMS[kind]),
+    )
+    message = Message(fields, loss.where)
+    return LayerDef(
+        name or loss.name, kind, loss.bottoms[:1], (top,), (), (), (), message, loss.where, phase=loss.phase
+    )
