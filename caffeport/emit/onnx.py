@@ -63,7 +63,7 @@ class _Site:
         self._nodes.nodes.append(helper.make_node(op_type, list(inputs), made, name=name, **attributes))
         return made[0]
 
-    def ints(self, values: Sequence[int] | int) -> str:
+    def ints(self, values: Sequence[int] | Sequence[Sequence[int]] | int) -> str:
         return self._nodes.constant(f"{self._node.name}/ints", np.asarray(values, np.int64))
 
     def floats(self, values: Any) -> str:

@@ -86,8 +86,8 @@ class Onnx(Protocol):
     def op(self, op_type: str, inputs: Sequence[str], outputs: Sequence[str] | None = None, **attributes: Any) -> str:
         """Add a node; with `outputs` None its one output gets a fresh name. Returns the first output's name."""
 
-    def ints(self, values: Sequence[int] | int) -> str:
-        """An int64 constant: a 1-D tensor, or a scalar for a bare number."""
+    def ints(self, values: Sequence[int] | Sequence[Sequence[int]] | int) -> str:
+        """An int64 constant: a 1-D or 2-D tensor, or a scalar for a bare number."""
 
     def floats(self, values: Any) -> str:
         """A float32 constant of any shape (a nested sequence, a number or an array)."""
