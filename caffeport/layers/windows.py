@@ -30,16 +30,26 @@ def _spread(values: Sides, axes: int, name: str) -> Sides:
         return values
     if len(values) == 1:
         return values * axes
+    if not values:
+        raise Misfit(f"{name}_size is missing", "Caffe wants it once, or once per spatial axis")
     raise Misfit(f"{name} has {len(values)} values, the bottom has {axes} spatial axes", f"1 or {axes} are possible")
 
 
 def read_window(p: Fields) -> Window:
-    """ConvolutionParameter's spelling: repeated kernel_size, stride, pad, dilation, or the _h/_w pairs."""
+    """ConvolutionParameter's spelling: repeated kernel_size, stride, pad, dilation, or the _h/_w pairs.
+
+    DeepLab's and PSPNet's forks call dilation `hole` (`hole_h` and `hole_w`).
+    """
+    dilation = p.ints("dilation")
+    if any(p.has(name) for name in ("hole", "hole_h", "hole_w")):
+        if dilation:
+            raise p.refuse("hole", "is set beside dilation", "the two are one setting in two forks")
+        dilation = read_pair(p, "hole", "hole", 1)
     return Window(
         _read(p, "kernel_size", "kernel", None),
         _read(p, "stride", "stride", 1),
         _read(p, "pad", "pad", 0),
-        p.ints("dilation") or (1,),
+        dilation or (1,),
     )
 
 
@@ -52,17 +62,14 @@ def _read(p: Fields, name: str, pair: str, default: int | None) -> Sides:
             raise p.refuse(height, "is set without the other side", f"{height} and {width} go together")
         return (p.int(height, default or 0), p.int(width, default or 0))
     values = p.ints(name)
-    if not values:
-        if default is None:
-            raise p.refuse(name, "is missing", f"Caffe wants {name}, or {height} and {width}")
-        return (default,)
-    return values
+    # Without spatial axes there is no kernel either: a missing one shows when the window meets the bottom.
+    return values or (() if default is None else (default,))
 
 
 def check(window: Window) -> Window:
     """Refuse what Caffe refuses: kernels, strides and dilations below 1."""
     for name in ("kernel", "stride", "dilation"):
-        if min(getattr(window, name)) < 1:
+        if min(getattr(window, name), default=1) < 1:
             raise Misfit(f"{name} is {getattr(window, name)}", "1 or more is possible")
     return window
 
@@ -78,6 +85,31 @@ def slide(spatial: Shape, window: Window) -> Shape:
     return tuple(sides)
 
 
+def spread(spatial: Shape, window: Window) -> Shape:
+    """Caffe's deconvolution output: stride (in - 1) + dilation (kernel - 1) + 1 - 2 pad."""
+    sides = []
+    for size, k, s, p, d in zip(spatial, window.kernel, window.stride, window.pad, window.dilation, strict=True):
+        side = s * (size - 1) + d * (k - 1) + 1 - 2 * p
+        if side < 1:
+            raise Misfit(f"pad {p} takes all of the output: {side} places are left", "one place must be left")
+        sides.append(side)
+    return tuple(sides)
+
+
+def keywords(window: Window) -> dict[str, int | Sides]:
+    """A window as torch's keyword arguments, those left out that are at torch's default."""
+    named = {
+        "kernel_size": window.kernel,
+        "stride": window.stride,
+        "padding": window.pad,
+        "dilation": window.dilation,
+    }
+    defaults: dict[str, int] = {"stride": 1, "padding": 0, "dilation": 1}
+    # Without spatial axes only the (empty) kernel is left to say.
+    said = {name: brief(sides) for name, sides in named.items() if sides or name == "kernel_size"}
+    return {name: side for name, side in said.items() if side != defaults.get(name)}
+
+
 def brief(sides: Sequence[int]) -> int | tuple[int, ...]:
     """One number where all sides agree, as people write ``kernel_size=3``."""
     return sides[0] if len(set(sides)) == 1 else tuple(sides)
@@ -89,9 +121,9 @@ def read_pair(p: Fields, name: str, pair: str, default: int | None) -> Sides:
     if p.has(height) or p.has(width):
         if p.has(name):
             raise p.refuse(name, f"is set beside {height}/{width}", "Caffe takes one of the two")
-        if default is None and not (p.has(height) and p.has(width)):
-            raise p.refuse(height, "is set without the other side", f"{height} and {width} go together")
-        return (p.int(height, default or 0), p.int(width, default or 0))
+        if not (p.has(height) and p.has(width)):
+            raise p.refuse(height, "or the other side is set alone", f"{height} and {width} go together")
+        return (p.int(height), p.int(width))
     if default is None and not p.has(name):
         raise p.refuse(name, "is missing", f"Caffe wants {name}, or {height} and {width}")
     side = p.int(name, default or 0)
