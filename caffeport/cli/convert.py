@@ -10,8 +10,7 @@ from caffeport.errors import Refused
 
 
 @click.command("convert")
-@click.argument("net", required=False, type=click.Path(path_type=Path))
-@click.argument("weights", type=click.Path(path_type=Path))
+@click.argument("model", nargs=-1, required=True, metavar="[NET] WEIGHTS", type=click.Path(path_type=Path))
 @click.option(
     "-o",
     "--output",
@@ -28,7 +27,7 @@ from caffeport.errors import Refused
     metavar="[BLOB=]NxCxHxW",
     help="Shape of an input, where the net states none or another is wanted.",
 )
-def command(net: Path | None, weights: Path, outputs: tuple[Path, ...], shapes: tuple[str, ...]) -> None:
+def command(model: tuple[Path, ...], outputs: tuple[Path, ...], shapes: tuple[str, ...]) -> None:
     """Convert WEIGHTS (.caffemodel, of any era, or .caffemodel.h5) to other formats.
 
     NET is the net's .prototxt; without it, the net inside WEIGHTS is taken and made a deploy net. Every OUTPUT holds
@@ -39,6 +38,9 @@ def command(net: Path | None, weights: Path, outputs: tuple[Path, ...], shapes: 
     from caffeport.cli.tables import console, number
     from caffeport.port import open_port
 
+    if len(model) > 2:
+        raise Refused("convert", f"got {len(model)} files", "NET and WEIGHTS, or WEIGHTS alone")
+    net, weights = (model[0] if len(model) == 2 else None), model[-1]
     for output in outputs:
         writer(output)
     port = open_port(net, weights, shapes=dict(parse_shape(shape) for shape in shapes))
