@@ -29,13 +29,14 @@ class Cut(NamedTuple):
     mirrored: bool
 
 
-def load(prep: Preprocessing, picture: Any, where: str = "<picture>") -> NDArray[np.generic]:
-    """A picture as (H, W, C), BGR: from a path, encoded bytes, or an array."""
-    if isinstance(picture, (bytes, bytearray, memoryview)):
-        return decode(bytes(picture), where, colour=prep.colour, exif=prep.exif)
+def load(prep: Preprocessing, picture: Any, where: str = "<picture>", decoder: str = "auto") -> NDArray[np.generic]:
+    """A picture as (H, W, C), BGR: from a path, encoded bytes, or an array. `decoder` is as in `picture.decode`."""
     if isinstance(picture, (str, os.PathLike)):
-        return decode(read_bytes(picture), os.fspath(picture), colour=prep.colour, exif=prep.exif)
-    return conform(picture, prep.colour, where)
+        picture, where = read_bytes(picture), os.fspath(picture)
+    if not isinstance(picture, (bytes, bytearray, memoryview)):
+        return conform(picture, prep.colour, where)
+    floor = (0, 0) if prep.resize is None else (prep.resize.height, prep.resize.width)
+    return decode(bytes(picture), where, colour=prep.colour, exif=prep.exif, decoder=decoder, at_least=floor)
 
 
 def prepare(

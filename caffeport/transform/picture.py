@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 COLOURS: Final = ("color", "gray", "native")
 """``color``: always three channels; ``gray``: always one; ``native``: as the file has it (Caffe's encoded Datums)."""
 
-DECODERS: Final = ("auto", "opencv", "simplejpeg")
+DECODERS: Final = ("auto", "opencv", "simplejpeg", "scaled")
+"""``scaled`` lets simplejpeg shrink large JPEGs as it decodes: a third faster, and other pixels than Caffe's."""
+
 MAX_FILE_BYTES: Final = 1 << 30
 
 
@@ -34,16 +36,21 @@ def decode(
     exif: bool = False,
     max_pixels: int = MAX_PIXELS,
     decoder: str = "auto",
+    at_least: tuple[int, int] = (0, 0),
 ) -> NDArray[np.uint8]:
     """Decode an encoded picture to (H, W, C) uint8, BGR.
 
     `decoder` 'auto' takes simplejpeg for plain JPEGs where it is installed (libjpeg-turbo too, bit-equal to OpenCV)
-    and OpenCV for the rest. Raises UnreadableFile for what is no whole picture, Refused above `max_pixels`.
+    and OpenCV for the rest; 'scaled' may give a smaller picture, of `at_least` that height and width.
+    Raises UnreadableFile for what is no whole picture, Refused above `max_pixels`.
     """
+    if decoder not in DECODERS or colour not in COLOURS:
+        raise Refused(where, f"decoder {decoder!r}, colour {colour!r}", f"{', '.join(DECODERS)}; {', '.join(COLOURS)}")
     header = sniff(data, where, max_pixels)
     check_whole(data, header, where)
-    if decoder != "opencv" and header.format == "JPEG" and colour != "native" and not exif:
-        pixels = _by_simplejpeg(data, colour, header, required=decoder == "simplejpeg")
+    if decoder != "opencv" and header.format == "JPEG" and not exif:
+        floor = at_least if decoder == "scaled" and all(at_least) else None
+        pixels = _by_simplejpeg(data, colour, header, floor, required=decoder in ("simplejpeg", "scaled"))
         if pixels is not None:
             return pixels
     return _by_opencv(data, where, colour, exif)
@@ -86,7 +93,9 @@ def conform(picture: NDArray[np.generic], colour: str, where: str = "<array>") -
     )
 
 
-def _by_simplejpeg(data: bytes, colour: str, header: Header, required: bool) -> NDArray[np.uint8] | None:
+def _by_simplejpeg(
+    data: bytes, colour: str, header: Header, floor: tuple[int, int] | None, required: bool
+) -> NDArray[np.uint8] | None:
     """Decode by simplejpeg; None where it is missing, or where OpenCV's own rules are wanted (CMYK, broken files)."""
     try:
         import simplejpeg
@@ -98,9 +107,11 @@ def _by_simplejpeg(data: bytes, colour: str, header: Header, required: bool) -> 
         return None
     try:
         height, width, space, _ = simplejpeg.decode_jpeg_header(data)
-        if space not in ("YCbCr", "Gray", "GRAY") or (height, width) != (header.height, header.width):
+        if space not in ("YCbCr", "Gray") or (height, width) != (header.height, header.width):
             return None
-        pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, "BGR" if colour == "color" else "GRAY")
+        target = "GRAY" if colour == "gray" or (colour == "native" and space != "YCbCr") else "BGR"
+        shrink = {} if floor is None else {"min_height": floor[0], "min_width": floor[1]}
+        pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, target, **shrink)
     except ValueError:  # damage that OpenCV may get over
         return None
     return pixels
