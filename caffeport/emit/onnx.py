@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -63,6 +63,11 @@ class _Site:
         self._nodes.nodes.append(helper.make_node(op_type, list(inputs), made, name=name, **attributes))
         return made[0]
 
+    def ops(self, op_type: str, inputs: Sequence[str], outputs: int, **attributes: Any) -> tuple[str, ...]:
+        made = tuple(self._nodes.fresh(f"{self._node.name}/{op_type}") for _ in range(outputs))
+        self._nodes.nodes.append(helper.make_node(op_type, list(inputs), list(made), name=made[0], **attributes))
+        return made
+
     def ints(self, values: Sequence[int] | Sequence[Sequence[int]] | int) -> str:
         return self._nodes.constant(f"{self._node.name}/ints", np.asarray(values, np.int64))
 
@@ -118,12 +123,13 @@ def emit(graph: Graph, state: Mapping[str, np.ndarray], keep: Sequence[Value] = 
     nodes, initializers = _nodes(graph)
     whole = len(graph.nodes) > 1 or any(node.layer.source for node in graph.nodes)
     free = free_axes(graph) if whole and _same_at_any_batch(graph, nodes) else None
+    varying = _varying(graph) if free is None else frozenset()
     outputs = dict.fromkeys((*graph.outputs, *keep))
     proto = helper.make_graph(
         nodes.nodes,
         graph.name or "net",
         [_info(value, free) for value in graph.inputs],
-        [_info(value, free) for value in outputs],
+        [_info(value, free, varying) for value in outputs],
         [numpy_helper.from_array(np.asarray(state[key]), key) for key in initializers] + nodes.constants,
     )
     return helper.make_model(
@@ -134,10 +140,22 @@ def emit(graph: Graph, state: Mapping[str, np.ndarray], keep: Sequence[Value] = 
     )
 
 
-def _info(value: Value, free: Mapping[str, tuple[bool, ...]] | None) -> onnx.ValueInfoProto:
-    return helper.make_tensor_value_info(
-        value.name, TensorProto.FLOAT, _sides(value.shape, (free or {}).get(value.name))
-    )
+def _varying(graph: Graph) -> frozenset[str]:
+    """Values whose sides depend on the data; where the batch is free, theirs follow it and are left open anyway."""
+    found: set[str] = set()
+    for node in graph.nodes:
+        if node.layer.varying or any(value.name in found for value in node.bottoms):
+            found.update(value.name for value in node.tops)
+    return frozenset(found)
+
+
+def _info(
+    value: Value, free: Mapping[str, tuple[bool, ...]] | None, varying: Collection[str] = ()
+) -> onnx.ValueInfoProto:
+    sides = _sides(value.shape, (free or {}).get(value.name))
+    if value.name in varying:
+        sides = [None] * len(sides)
+    return helper.make_tensor_value_info(value.name, TensorProto.FLOAT, sides)
 
 
 def _sides(shape: Shape, free: tuple[bool, ...] | None) -> list[int | str | None]:

@@ -86,6 +86,9 @@ class Onnx(Protocol):
     def op(self, op_type: str, inputs: Sequence[str], outputs: Sequence[str] | None = None, **attributes: Any) -> str:
         """Add a node; with `outputs` None its one output gets a fresh name. Returns the first output's name."""
 
+    def ops(self, op_type: str, inputs: Sequence[str], outputs: int, **attributes: Any) -> tuple[str, ...]:
+        """Add a node with several outputs, which get fresh names."""
+
     def ints(self, values: Sequence[int] | Sequence[Sequence[int]] | int) -> str:
         """An int64 constant: a 1-D or 2-D tensor, or a scalar for a bare number."""
 
@@ -110,6 +113,7 @@ class Layer(ABC):
         loss: the first top counts in the objective unless loss_weight says otherwise.
         source: its tops are the inputs of the port.
         sinks: a top may be absent or consumes bottoms for side effects only.
+        varying: how many rows the tops have depends on the data; the inferred count is the most that is possible.
         no_onnx: why ONNX cannot say it (empty where it can).
     """
 
@@ -121,6 +125,7 @@ class Layer(ABC):
     mirrors: ClassVar[str] = ""
     loss: ClassVar[bool] = False
     source: ClassVar[bool] = False
+    varying: ClassVar[bool] = False
     no_onnx: ClassVar[str] = ""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
