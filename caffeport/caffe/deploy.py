@@ -17,36 +17,18 @@ from typing import Final
 from caffeport.caffe import wire as w
 from caffeport.caffe.input_shape import find_shape
 from caffeport.caffe.net import LayerDef, NetDef, build_net, read_net_message
+from caffeport.caffe.training import ACTIVATIONS, KEPT_PARAMS, activation, is_data, is_sink, simplified
 from caffeport.caffe.tree import Field, Message, Token
 from caffeport.caffe.upgrade import upgrade_net
 from caffeport.caffe.weights import Weights, open_weights
 from caffeport.caffe.wire import Wire
 from caffeport.errors import Refused
 
-_ACTIVATIONS: Final = {
-    "SoftmaxWithLoss": "Softmax",
-    "SoftmaxWithLossOHEM": "Softmax",
-    "SigmoidCrossEntropyLoss": "Sigmoid",
-}
-_KEPT_PARAMS: Final = {"Softmax": "softmax_param", "Sigmoid": "sigmoid_param"}
-_SINKS: Final = frozenset({"Accuracy", "SegAccuracy", "Silence", "HDF5Output", "DetectionEvaluate"})
-_CONSTANTS: Final = frozenset({"Parameter", "DummyData"})
 _LEARNED: Final = frozenset({
     "Convolution", "Deconvolution", "InnerProduct", "Embed", "Scale", "Bias", "PReLU", "BatchNorm", "BN", "LSTM", "RNN",
     "DepthwiseConvolution", "ConvolutionDepthwise", "Normalize",
 })  # fmt: skip
 _TRAINING_FIELDS: Final = ("include", "exclude", "phase", "loss_weight", "propagate_down", "blobs")
-
-
-def is_sink(layer: LayerDef) -> bool:
-    """Whether a layer only measures or trains: a loss, an accuracy, or one that swallows blobs."""
-    return layer.type in _SINKS or "Loss" in layer.type
-
-
-def is_data(layer: LayerDef) -> bool:
-    """Whether a layer brings in data: it has no bottoms, and is no Input with a shape and no constant."""
-    stated = layer.type == "Input" and bool(layer.message.all("input_param"))
-    return not layer.bottoms and bool(layer.tops) and not stated and layer.type not in _CONSTANTS
 
 
 def needs_deploy(net: NetDef) -> bool:
@@ -84,22 +66,30 @@ def deploy_with_notes(
         file, message = os.fspath(source), read_net_message(source)
         if weights is None and w.kind_of(Wire.open(source).data) == "binary":
             weights = open_weights(source)
-    net = _without_phases(upgrade_net(message))
+    net = _for_use(upgrade_net(message))
     stages = ("deploy",) if "deploy" in _stages(net) else ()
     views = [build_net(net, file, phase, stages=stages) for phase in _phases(net, file, stages)]
     surgeon = _Surgeon(views, weights, shapes or {})
     return surgeon.run(), tuple(surgeon.notes)
 
 
-def _without_phases(net: Message) -> Message:
-    """The net less the phase of each layer, which Caffe fills in when it saves the net that it trained."""
-    return replace(
-        net,
-        fields=tuple(
-            replace(f, value=f.value.without("phase")) if f.name == "layer" and isinstance(f.value, Message) else f
-            for f in net.fields
-        ),
-    )
+def _for_use(net: Message) -> Message:
+    """The net less what concerns training alone.
+
+    That is the phase of each layer, which Caffe fills in when it saves the net that it trained, and how parameters
+    learn; under which name they are shared stays.
+    """
+
+    def cleaned(field: Field) -> Field:
+        if not isinstance(field.value, Message) or field.name not in ("layer", "param"):
+            return field
+        if field.name == "param":
+            names = field.value.all("name") + field.value.all("share_mode")
+            return replace(field, value=replace(field.value, fields=names))
+        layer = field.value.without("phase")
+        return replace(field, value=replace(layer, fields=tuple(map(cleaned, layer.fields))))
+
+    return replace(net, fields=tuple(map(cleaned, net.without("bn_stats_batch_size").fields)))
 
 
 def _stages(net: Message) -> set[str]:
@@ -162,16 +152,19 @@ class _Surgeon:
     """Cuts one net. `views` are its phases, the one to deploy first."""
 
     def __init__(self, views: Sequence[NetDef], weights: Weights | None, shapes: Mapping[str, Sequence[int]]) -> None:
-        self.views = [_simplified(view) for view in views]
+        data = {top for view in views for layer in view.layers if is_data(layer) for top in layer.tops}
+        self.views = [simplified(view, data) for view in views]
         self.net, self.weights, self.shapes = self.views[0], weights, shapes
         self.notes: list[str] = []
+        layers = [layer for view in self.views for layer in view.layers]
+        self.only_dummies = not any(is_data(layer) or layer.type == "Input" for layer in layers)
 
     def run(self) -> NetDef:
         wired = _Wired.of(self._with_activations(), self.weights)
+        if not any(wired.learned):  # then nothing tells labels from data, and all is kept
+            wired = replace(wired, learned=(True,) * len(wired.layers))
         kept = wired.closure(self._predictions(wired))
-        if not kept:
-            raise Refused(self.net.file, "nothing in the net is learned, so there is nothing to deploy")
-        body = [layer for index, layer in enumerate(wired.layers) if index in kept and not is_data(layer)]
+        body = [layer for index, layer in enumerate(wired.layers) if index in kept and not self._is_data(layer)]
         needed = self._needed(body)
         inputs = self._inputs(needed, body)
         fields = [
@@ -180,6 +173,9 @@ class _Surgeon:
         ]
         rest = self.net.message.without("layer", "state", "input", "debug_info", "force_backward")
         return build_net(rest.plus(*fields), self.net.file, "TEST")
+
+    def _is_data(self, layer: LayerDef) -> bool:
+        return is_data(layer) or (self.only_dummies and layer.type == "DummyData")
 
     def _with_activations(self) -> list[LayerDef]:
         """The layers of the phase to deploy, each loss preceded by what it computes on its way.
@@ -193,17 +189,17 @@ class _Surgeon:
             layer for view in self.views[1:] for layer in view.layers if is_sink(layer) and layer.name not in losses
         ]
         everything = (*self.net.layers, *elsewhere)
-        heads = [layer for layer in everything if layer.type in _ACTIVATIONS and not self._activated(layer)]
+        heads = [layer for layer in everything if layer.type in ACTIVATIONS and not self._activated(layer)]
         taken = {name for layer in everything for name in (layer.name, *layer.tops)}
         for layer in everything:
             if layer in heads:
-                layers.append(_activation(layer, "prob" if len(heads) == 1 and "prob" not in taken else None))
+                layers.append(activation(layer, "prob" if len(heads) == 1 and "prob" not in taken else None))
             layers.append(layer)
         return layers
 
     def _activated(self, loss: LayerDef) -> bool:
         """Whether the net already computes the loss's activation of the same blob."""
-        wanted = _ACTIVATIONS[loss.type]
+        wanted = ACTIVATIONS[loss.type]
         return any(layer.type == wanted and layer.bottoms == loss.bottoms[:1] for layer in self.net.layers)
 
     def _predictions(self, wired: _Wired) -> set[int]:
@@ -222,7 +218,7 @@ class _Surgeon:
             elif index not in read_by_body and wired.learned[index] and not self._silenced(wired, index):
                 predictions.add(index)
         # An activation stands for the scores that it reads: those are a prediction only through it.
-        behind = {s for i, layer in enumerate(wired.layers) if layer.type in _KEPT_PARAMS for s in wired.sources[i]}
+        behind = {s for i, layer in enumerate(wired.layers) if layer.type in KEPT_PARAMS for s in wired.sources[i]}
         return {index for index in predictions if index not in behind or not predictions - behind}
 
     @staticmethod
@@ -269,62 +265,6 @@ class _Surgeon:
         """The data layer that makes a blob, in the phase to deploy or else in the other."""
         for view in self.views:
             for layer in view.layers:
-                if blob in layer.tops and is_data(layer):
+                if blob in layer.tops and self._is_data(layer):
                     return layer
         return None
-
-
-def _simplified(net: NetDef) -> NetDef:
-    """The net without Caffe's own Splits, and with a batch put together from several data layers as one input."""
-    same: dict[str, str] = {}
-    data: set[str] = set()
-    layers: list[LayerDef] = []
-    for layer in net.layers:
-        layer = _renamed(layer, same)
-        if layer.type == "Split" and layer.tops == tuple(f"{layer.name}_{k}" for k in range(len(layer.tops))):
-            same.update((top, layer.bottoms[0]) for top in layer.tops)
-            continue
-        if layer.bottoms and data.issuperset(layer.bottoms) and _joins_batches(layer):
-            layer = replace(layer, type="Input", bottoms=(), message=layer.message.without("bottom", "concat_param"))
-        if is_data(layer):
-            data.update(layer.tops)
-        layers.append(layer)
-    return replace(net, layers=tuple(layers))
-
-
-def _renamed(layer: LayerDef, names: Mapping[str, str]) -> LayerDef:
-    """The layer reading other blobs."""
-    if not any(bottom in names for bottom in layer.bottoms):
-        return layer
-    bottoms = tuple(names.get(bottom, bottom) for bottom in layer.bottoms)
-    renamed = iter(bottoms)
-    fields = tuple(
-        replace(field, value=Token(next(renamed), quoted=True)) if field.name == "bottom" else field
-        for field in layer.message.fields
-    )
-    return replace(layer, bottoms=bottoms, message=replace(layer.message, fields=fields))
-
-
-def _joins_batches(layer: LayerDef) -> bool:
-    """Whether a layer is a Concat along the batch."""
-    if layer.type != "Concat":
-        return False
-    param = layer.fields().sub("concat_param")
-    return (param.int("axis", 1) if param.has("axis") else param.int("concat_dim", 1)) == 0
-
-
-def _activation(loss: LayerDef, name: str | None) -> LayerDef:
-    """What a loss computes on its way, as a layer of its own that reads the loss's first bottom."""
-    kind = _ACTIVATIONS[loss.type]
-    top = loss.tops[1] if len(loss.tops) > 1 else name or (loss.tops[0] if loss.tops else loss.name)
-    fields = (
-        Field("name", Token(name or loss.name, quoted=True), loss.where),
-        Field("type", Token(kind, quoted=True), loss.where),
-        Field("bottom", Token(loss.bottoms[0], quoted=True), loss.where),
-        Field("top", Token(top, quoted=True), loss.where),
-        *loss.message.all(_KEPT_PARAMS[kind]),
-    )
-    message = Message(fields, loss.where)
-    return LayerDef(
-        name or loss.name, kind, loss.bottoms[:1], (top,), (), (), (), message, loss.where, phase=loss.phase
-    )

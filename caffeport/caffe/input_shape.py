@@ -18,9 +18,8 @@ _PARAMS: Final = {
     "HDF5Data": "hdf5_data_param", "MemoryData": "memory_data_param", "DenseImageData": "dense_image_data_param",
 }  # fmt: skip
 _COLOUR: Final = frozenset({"ImageData", "WindowData", "DenseImageData"})
-_USUAL_SIDES: Final = frozenset({
-    12, 24, 28, 32, 36, 40, 48, 56, 60, 64, 80, 96, 100, 112, 128, 160, 192, 200, 224, 227, 256, 299, 300, 320, 321, 512,
-})  # fmt: skip
+_USUAL_SIDES: Final = (224, 227, 32, 28, 64, 48, 24, 12, 96, 112, 128, 256, 299, 300, 320, 321, 512, 100, 160, 192)
+"""Sizes that published nets were trained at, the most common first."""
 
 
 def find_shape(
@@ -47,11 +46,12 @@ def find_shape(
         told_by = "the usual size that fits the weights"
         sides = _usual(blob, channels, fan_in_sides(blob, channels, body, weights), file)
     if sides is None or channels is None:
+        missing = "number of channels" if sides else "size" if channels else "shape"
         raise Refused(
             layer.label if layer else file,
-            f"the {'size' if channels else 'shape'} of input {blob!r} is nowhere stated",
+            f"the {missing} of input {blob!r} is nowhere stated",
             "crop_size, new_height and new_width, a mean file beside the net, or weights with an InnerProduct tell it",
-            f"give it: --input-shape {blob}=1,{channels or 'C'},HEIGHT,WIDTH",
+            f"give it: --input-shape {blob}=1,{channels or 'C'},{'{},{}'.format(*sides) if sides else 'HEIGHT,WIDTH'}",
         )
     return (1, channels, *sides), told_by
 
@@ -81,9 +81,9 @@ def _from_layer(layer: LayerDef) -> tuple[tuple[int, int] | None, int | None]:
     crop = transform.int("crop_size", 0) or own.int("crop_size", 0)
     if crop:
         return (crop, crop), channels
-    resize = transform.sub("resize_param")  # the SSD fork's
-    height = own.int("new_height", 0) or resize.int("height", 0)
-    width = own.int("new_width", 0) or resize.int("width", 0)
+    height, width = own.int("new_height", 0), own.int("new_width", 0)
+    for resize in transform.subs("resize_param"):  # the SSD fork's
+        height, width = resize.int("height", height), resize.int("width", width)
     return ((height, width) if height and width else None), channels
 
 
@@ -118,12 +118,13 @@ def _from_weights(blob: str, body: Sequence[LayerDef], weights: Weights | None) 
 
 
 def _usual(blob: str, channels: int, found: Sequence[tuple[int, bool]], file: str) -> Shape | None:
-    """One side out of those that fit: the usual one, and of several such the one that every window divides exactly."""
-    usual = [side for side, _ in found if side in _USUAL_SIDES]
-    exact = [side for side, divides in found if side in usual and divides]
-    for sides in (exact, usual, [side for side, _ in found]):
-        if len(sides) == 1:
-            return sides[0], sides[0]
+    """One side out of those that fit: a usual one, of several such one that every window divides exactly."""
+    exact = {side for side, divides in found if divides}
+    fitting = {side for side, _ in found}
+    usual = [side for side in _USUAL_SIDES if side in exact] or [side for side in _USUAL_SIDES if side in fitting]
+    if usual or len(found) == 1:
+        side = usual[0] if usual else found[0][0]
+        return side, side
     if not found:
         return None
     raise Refused(

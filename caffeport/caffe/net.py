@@ -28,7 +28,7 @@ PHASES: Final = ("TRAIN", "TEST")
 
 _HINTS: Final = (
     "engine", "eltwise_mem_sharing", "default_forward_type", "default_backward_type", "default_forward_math",
-    "default_backward_math",
+    "default_backward_math", "global_grad_scale",
 )  # fmt: skip
 """What NVCaffe and Intel Caffe let a net say about speed and precision of a run, and not about what it computes."""
 
