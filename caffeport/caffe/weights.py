@@ -178,6 +178,14 @@ def open_solverstate(path: str | os.PathLike[str]) -> SolverState:
     return SolverState(wire.file, numbers[STATE_ITER], net, numbers[STATE_STEP], tuple(history))
 
 
+def read_blob(path: str | os.PathLike[str]) -> Blob:
+    """Open a file that holds one BlobProto (.binaryproto), of any shape. Raises UnreadableFile."""
+    wire = Wire.open(path)
+    if w.kind_of(wire.data) != "binary":
+        raise UnreadableFile(wire.file, "holds no array", "a .binaryproto is needed")
+    return WireBlob(wire, 0, len(wire.data), "array")
+
+
 def read_mean(path: str | os.PathLike[str]) -> NDArray[np.float32]:
     """Read a mean image (.binaryproto) as (C, H, W) float32, in Caffe's BGR order. Raises UnreadableFile, Refused."""
     import numpy as np
