@@ -290,3 +290,12 @@ def free_axes(graph: Graph) -> dict[str, tuple[bool, ...]] | None:
     return {
         a.name: tuple(x != y for x, y in zip(a.shape, b.shape, strict=True)) for a, b in zip(own, other, strict=True)
     }
+
+
+def varying_values(graph: Graph) -> frozenset[str]:
+    """Values with sides that depend on the data; their shapes tell the most that is possible."""
+    found: set[str] = set()
+    for node in graph.nodes:
+        if node.layer.varying or any(value.name in found for value in node.bottoms):
+            found.update(value.name for value in node.tops)
+    return frozenset(found)

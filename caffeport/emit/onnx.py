@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from caffeport.emit.names import name_graph
 from caffeport.errors import CaffeportError, Unportable, raise_all
-from caffeport.graph import Graph, Node, Value, at_batch, free_axes
+from caffeport.graph import Graph, Node, Value, at_batch, free_axes, varying_values
 from caffeport.layers import Shape
 
 OPSET = 17
@@ -123,7 +123,7 @@ def emit(graph: Graph, state: Mapping[str, np.ndarray], keep: Sequence[Value] = 
     nodes, initializers = _nodes(graph)
     whole = len(graph.nodes) > 1 or any(node.layer.source for node in graph.nodes)
     free = free_axes(graph) if whole and _same_at_any_batch(graph, nodes) else None
-    varying = _varying(graph) if free is None else frozenset()
+    varying = varying_values(graph) if free is None else frozenset()
     outputs = dict.fromkeys((*graph.outputs, *keep))
     proto = helper.make_graph(
         nodes.nodes,
@@ -138,15 +138,6 @@ def emit(graph: Graph, state: Mapping[str, np.ndarray], keep: Sequence[Value] = 
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
     )
-
-
-def _varying(graph: Graph) -> frozenset[str]:
-    """Values whose sides depend on the data; where the batch is free, theirs follow it and are left open anyway."""
-    found: set[str] = set()
-    for node in graph.nodes:
-        if node.layer.varying or any(value.name in found for value in node.bottoms):
-            found.update(value.name for value in node.tops)
-    return frozenset(found)
 
 
 def _info(
