@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import chain as joined
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,7 +21,8 @@ from caffeport.graph import Graph, Node
 
 Arrays = Mapping[str, np.ndarray]
 #: Top k of node i.
-Tops = dict[tuple[int, int], np.ndarray]
+Place = tuple[int, int]
+Tops = dict[Place, np.ndarray]
 
 
 class Backend(Protocol):
@@ -33,13 +36,24 @@ class Backend(Protocol):
 
 
 class Torch:
-    """A port in torch: `standalone` compiles the source that a user gets, its own classes included."""
+    """A port in torch, its weights shared with `state` unless it trains.
 
-    def __init__(self, graph: Graph, state: Arrays, standalone: bool = False, dtype: torch.dtype = torch.float32) -> None:
+    `standalone` compiles the source that a user gets, its own classes included; `made` is a module loaded elsewhere.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        state: Arrays,
+        standalone: bool = False,
+        dtype: torch.dtype = torch.float32,
+        made: nn.Module | None = None,
+    ) -> None:
         self.graph, self.dtype = graph, dtype
         self.names = name_graph(graph)
-        tensors = {key: torch.from_numpy(np.array(array)) for key, array in state.items()}
-        self.module = self.load(tensors, standalone).to(dtype)
+        own = graph.net.phase == "TRAIN"
+        tensors = {key: torch.from_numpy(np.array(array) if own else _writable(array)) for key, array in state.items()}
+        self.module = self.load(tensors, standalone) if made is None else made
 
     def load(self, state: Mapping[str, Tensor], standalone: bool) -> nn.Module:
         """The module with its weights; the standalone one through a file and its own loader, as a user would."""
@@ -54,25 +68,41 @@ class Torch:
         return made.train(self.graph.net.phase == "TRAIN")
 
     def chain(self, inputs: Arrays) -> Tops:
-        with torch.no_grad():
-            tops, _ = self.run(inputs)
-        return {place: tensor.detach().numpy() for place, tensor in tops.items()}
+        found: Tops = {}
+        self.watch(inputs, found.__setitem__)
+        return found
 
-    def run(self, inputs: Arrays, gradient: bool = False) -> tuple[dict[tuple[int, int], Tensor], list[Tensor]]:
-        """All tops as tensors, and the input tensors in the graph's order."""
-        tops: dict[tuple[int, int], Tensor] = {}
+    def watch(self, inputs: Arrays, see: Callable[[Place, np.ndarray], None]) -> None:
+        """Run in chain and hand over every top as it appears; nothing is kept here."""
+        with torch.no_grad(), self.cast():
+            self.run(inputs, lambda place, tensor: see(place, tensor.detach().numpy()))
+
+    @contextmanager
+    def cast(self) -> Iterator[None]:
+        """Run in the port's precision with one layer's weights cast at a time: memory stays near that of float32."""
+        hooks = []
+        if self.dtype != torch.float32:
+            for node in self.graph.computing:
+                hooks += _cast(self.part(node), self.dtype)
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def run(self, inputs: Arrays, see: Callable[[Place, Tensor], None], gradient: bool = False) -> None:
+        """Run in chain and show every top as a tensor."""
         fed = [self.tensor(inputs[value.blob], gradient) for value in self.graph.inputs]
         by_value = dict(zip(self.graph.inputs, fed, strict=True))
         for node in self.graph.nodes:
-            if node.layer.source:
-                tops |= {(node.index, k): by_value[value] for k, value in enumerate(node.tops)}
-        hooks = [self.part(node).register_forward_hook(_catch(tops, node)) for node in self.graph.computing]
+            for k, value in enumerate(node.tops if node.layer.source else ()):
+                see((node.index, k), by_value[value])
+        hooks = [self.part(node).register_forward_hook(_catch(see, node)) for node in self.graph.computing]
         try:
             self.module(*fed)
         finally:
             for hook in hooks:
                 hook.remove()
-        return tops, fed
 
     def part(self, node: Node) -> nn.Module:
         """The module of one layer."""
@@ -81,7 +111,7 @@ class Torch:
     def alone(self, node: Node, bottoms: Sequence[np.ndarray]) -> list[np.ndarray]:
         part, call = self.part(node), node.layer.torch(node.shapes)
         fed = [self.tensor(bottom) for bottom in bottoms]
-        with torch.no_grad():
+        with torch.no_grad(), self.cast():
             tops = [part(bottom) for bottom in fed] if call.each else part(*fed)
         return [top.numpy() for top in ([tops] if isinstance(tops, Tensor) else list(tops or ()))]
 
@@ -90,18 +120,42 @@ class Torch:
         return torch.tensor(array, dtype=self.dtype, requires_grad=gradient)
 
 
-def _catch(tops: dict[tuple[int, int], Tensor], node: Node) -> Any:
+def _writable(array: np.ndarray) -> np.ndarray:
+    """The array itself where torch can share it."""
+    return np.require(array, requirements=["C", "W"])
+
+
+def _cast(part: nn.Module, dtype: torch.dtype) -> list[Any]:
+    """Hooks that put a layer's tensors in another precision while it runs."""
+    before: list[tuple[Tensor, Tensor]] = []
+
+    def to(_part: nn.Module, _inputs: Any) -> None:
+        for tensor in joined(part.parameters(), part.buffers()):
+            if tensor.is_floating_point() and tensor.dtype != dtype:
+                before.append((tensor, tensor.data))
+                tensor.data = tensor.data.to(dtype)
+
+    def back(_part: nn.Module, _inputs: Any, _output: Any) -> None:
+        while before:
+            tensor, data = before.pop()
+            tensor.data = data
+
+    return [part.register_forward_pre_hook(to), part.register_forward_hook(back, always_call=True)]
+
+
+def _catch(see: Callable[[Place, Tensor], None], node: Node) -> Any:
+    seen = iter(range(len(node.tops)))
+
     def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
+        # A layer that is called once per bottom gives its tops one by one.
         for tensor in [output] if isinstance(output, Tensor) else output or ():
-            # A layer that is called once per bottom gives its tops one by one.
-            k = next(k for k in range(len(node.tops)) if (node.index, k) not in tops)
-            tops[node.index, k] = tensor
+            see((node.index, next(seen)), tensor)
 
     return hook
 
 
 class Onnx:
-    """A port in ONNX Runtime, on the CPU."""
+    """A port in ONNX Runtime, on the CPU; the weights are lent to it, not copied."""
 
     def __init__(self, graph: Graph, state: Arrays) -> None:
         self.graph, self.state = graph, state
@@ -110,7 +164,7 @@ class Onnx:
     def chain(self, inputs: Arrays) -> Tops:
         made = [(node, k, value) for node in self.graph.nodes for k, value in enumerate(node.tops)]
         kept = [value for node, _, value in made if not node.layer.source]
-        session = _session(emit_onnx.emit(self.graph, self.state, keep=kept))
+        session = _session(self.graph, self.state, kept)
         fed = {value.name: inputs[value.blob] for value in self.graph.inputs}
         wanted = list(dict.fromkeys(value.name for value in kept))
         got = fed | dict(zip(wanted, session.run(wanted, fed), strict=True))
@@ -122,12 +176,36 @@ class Onnx:
         owners = [param.owner or (node.index, k) for k, param in enumerate(node.params)]
         state = {keys[0, k]: self.state[self.keys[owner]] for k, owner in enumerate(owners)}
         fed = {value.name: array for value, array in zip(node.bottoms, bottoms, strict=True)}
-        return list(_session(emit_onnx.emit(graph, state)).run([value.name for value in node.tops], fed))
+        return list(_session(graph, state).run([value.name for value in node.tops], fed))
 
 
-def _session(model: Any) -> Any:
+def _session(graph: Graph, state: Arrays, keep: Sequence[Any] = ()) -> Any:
+    """A session over the emitted model; weights stay outside the model, so that they exist once and not five times."""
     import onnxruntime
 
+    empty = {key: np.empty((0, *array.shape), np.float32) for key, array in state.items()}
+    model = emit_onnx.emit(graph, empty, keep)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    # Weights in the runtime's own layout would be another copy of all of them, for one run.
+    options.add_session_config_entry("session.disable_prepacking", "1")
+    names, values = [], []
+    for tensor in model.graph.initializer:
+        if tensor.name in empty:
+            array = np.ascontiguousarray(state[tensor.name], np.float32)
+            _outside(tensor, array.shape)
+            names.append(tensor.name)
+            values.append(onnxruntime.OrtValue.ortvalue_from_numpy(array))
+    options.add_external_initializers(names, values)
     return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def _outside(tensor: Any, shape: Sequence[int]) -> None:
+    """Mark an initializer as one whose data comes from elsewhere."""
+    from onnx import TensorProto
+
+    del tensor.dims[:]
+    tensor.dims.extend(shape)
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="weights")

@@ -14,12 +14,16 @@ import numpy as np
 from caffeport.caffe.net import read_net
 from caffeport.caffe.weights import open_weights
 from caffeport.errors import BadCase
-from caffeport.graph import Graph, Node, build
+from caffeport.graph import Graph, Node, build, varying_values
+from caffeport.layers.shapes import show
 from caffeport.port import match
 from caffeport.verify.draw import draw_inputs, draw_state
+from caffeport.verify.npz import Npz
 
-#: The largest case that is read at all, as a bound for hostile files.
-MOST_BYTES = 4 << 30
+#: The newest format of a case that is read; one without a number is of format 1.
+FORMAT = 1
+#: The largest meta.json that is read.
+META_BYTES = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -39,20 +43,34 @@ class Case:
 
     @property
     def drawn(self) -> bool:
-        """Whether weights and inputs are drawn from a seed, and the tops recorded by samples."""
+        """Whether weights and inputs are drawn from a seed."""
         return "seed" in self.meta
 
     @cached_property
+    def sampled(self) -> bool:
+        """Whether tops were recorded by samples and statistics only."""
+        return any(name.startswith("top/") and name.endswith("/sample") for name in self.arrays)
+
+    @cached_property
     def inputs(self) -> dict[str, np.ndarray]:
-        """What the net's inputs are fed, by blob."""
-        if self.drawn:
-            return draw_inputs(self.meta)
-        return {name[3:]: array for name, array in self.arrays.items() if name.startswith("in/")}
+        """What the net's inputs are fed, by blob: as recorded, or else what the layer that gave them had on top."""
+        drawn = draw_inputs(self.meta) if self.drawn and not self.has_inputs else {}
+        given = drawn or {name[3:]: array for name, array in self.arrays.items() if name.startswith("in/")}
+        for node in self.graph.nodes:
+            for k, value in enumerate(node.tops if node.layer.source else ()):
+                if value.blob not in given and (top := self.top(node, k)) is not None:
+                    given[value.blob] = top
+        return given
+
+    @property
+    def has_inputs(self) -> bool:
+        """Whether the inputs are recorded."""
+        return any(name.startswith("in/") for name in self.arrays)
 
     @cached_property
     def places(self) -> dict[int, int]:
         """Node index -> the layer's index in the recording (Caffe counts the Split layers that it inserts)."""
-        recorded = [layer for layer in self.meta["layers"] if not layer["inserted"]]
+        recorded = [layer for layer in self.meta["layers"] if not layer.get("inserted")]
         names = [layer["name"] for layer in recorded]
         if names != [node.name for node in self.graph.nodes]:
             own = [node.name for node in self.graph.nodes]
@@ -66,9 +84,17 @@ class Case:
 
     def under(self, kind: str) -> Iterator[tuple[str, np.ndarray]]:
         """Recorded arrays of one kind (``seed``, ``dbottom``), by the rest of their names."""
-        for name, array in self.arrays.items():
+        for name in self.arrays:
             if name.startswith(f"{kind}/"):
-                yield name[len(kind) + 1 :], array
+                yield name[len(kind) + 1 :], self.arrays[name]
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """The files of the case by what they are: net, weights, description, recording."""
+        found = {"net": self.folder / "net.prototxt", "description": self.folder / "meta.json"}
+        if weights := find_weights(self.folder):
+            found["weights"] = weights
+        return found | {"recording": self.folder / "golden.npz"}
 
 
 def _pairs(own: list[str], recorded: list[str]) -> list[tuple[str | None, str | None]]:
@@ -83,53 +109,100 @@ def find_cases(path: Path) -> list[Path]:
     Raises:
         BadCase: there is none.
     """
-    found = sorted(meta.parent for meta in path.rglob("meta.json") if (meta.parent / "net.prototxt").exists())
+    found = sorted(meta.parent for meta in path.rglob("meta.json") if _is_case(meta.parent))
     if not found:
         raise BadCase(str(path), "holds no golden case", "a case has net.prototxt, meta.json and golden.npz")
     return found
+
+
+def _is_case(folder: Path) -> bool:
+    """Whether a folder records a net layer by layer; solver runs and predictions are described otherwise."""
+    try:
+        described = '"layers"' in (folder / "meta.json").read_text(errors="replace")
+    except OSError:
+        return False
+    return described and (folder / "net.prototxt").exists() and not (folder / "solver.prototxt").exists()
 
 
 def open_case(folder: Path) -> Case:
     """Read a case, its net and weights included.
 
     Raises:
-        BadCase: files missing or broken, or of another net.
+        BadCase: files missing or broken, of a newer format, or of another net.
         CaffeportError: the net itself cannot be read or ported.
     """
-    meta = _read_meta(folder / "meta.json")
-    arrays = read_arrays(folder / "golden.npz")
-    graph = build(read_net(folder / "net.prototxt", phase=meta.get("phase", "TEST")))
-    if "seed" in meta:
+    meta = read_meta(folder / "meta.json")
+    arrays = Npz(folder / "golden.npz")
+    net = folder / "net.prototxt"
+    if not net.is_file():
+        raise BadCase(str(folder), "has no net.prototxt", "a case has net.prototxt, meta.json and golden.npz")
+    graph = build(read_net(net, phase=meta.get("phase", "TEST")))
+    weights = find_weights(folder)
+    if weights is None and "seed" in meta:
         state = draw_state(graph, meta)
     else:
-        state = match(graph, open_weights(found) if (found := _weights(folder)) else None).arrays()
-    return Case(folder, meta, arrays, graph, state)
+        state = match(graph, open_weights(weights) if weights else None).arrays()
+    case = Case(folder, meta, arrays, graph, state)
+    check_shapes(case, arrays)
+    return case
 
 
-def _weights(folder: Path) -> Path | None:
+def check_shapes(case: Case, arrays: Npz) -> None:
+    """Refuse a recording whose blobs are not those of the net.
+
+    Raises:
+        BadCase: with the first layer, blob and both shapes.
+    """
+    where, varying = str(arrays.path), varying_values(case.graph)
+    for node in case.graph.nodes:
+        place = case.places[node.index]
+        for k, value in enumerate(node.tops):
+            name = f"top/{place}/{k}"
+            found = arrays.entries.get(name)
+            if found is None and f"{name}/sample" not in arrays:
+                raise BadCase(where, f"has no {name}, the top {value.blob!r} of layer {node.name!r}", "all are recorded")
+            if found is not None and found.shape != value.shape and value.name not in varying:
+                own, recorded = show(value.shape), show(found.shape)
+                raise BadCase(where, f"top {value.blob!r} of layer {node.name!r} is {recorded}, the net makes {own}")
+    for value in case.graph.inputs:
+        found = arrays.entries.get(f"in/{value.blob}")
+        if found is not None and found.shape != value.shape:
+            raise BadCase(where, f"input {value.blob!r} is {show(found.shape)}, the net wants {show(value.shape)}")
+    tops = {f"top/{case.places[node.index]}/{k}" for node in case.graph.nodes for k in range(len(node.tops))}
+    blobs = {value.blob for node in case.graph.nodes for value in node.tops}
+    for name in arrays:
+        kind, _, rest = name.partition("/")
+        stem = name.removesuffix("/sample").removesuffix("/stats")
+        if (kind == "top" and stem not in tops) or (kind in ("in", "out", "seed", "dbottom") and rest not in blobs):
+            raise BadCase(where, f"has {name}, which the net does not have", "the recording is of another net")
+
+
+def find_weights(folder: Path) -> Path | None:
+    """The weight file of a case, if it has one."""
     return next((path for name in ("net.caffemodel", "net.caffemodel.h5") if (path := folder / name).exists()), None)
 
 
-def _read_meta(path: Path) -> Mapping[str, Any]:
+def read_meta(path: Path) -> Mapping[str, Any]:
+    """A case's meta.json, checked.
+
+    Raises:
+        BadCase: it is missing, no JSON, without a list of layers, or of a newer format.
+    """
     try:
-        meta = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+        if path.stat().st_size > META_BYTES:
+            raise BadCase(str(path), f"has {path.stat().st_size} bytes", f"at most {META_BYTES} are read")
+        meta = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise BadCase(str(path), f"cannot be read ({error})", "meta.json describes a case") from None
     if not isinstance(meta, dict) or not isinstance(meta.get("layers"), list):
         raise BadCase(str(path), "has no list of layers", "meta.json lists the layers that Caffe ran")
+    version = meta.get("format", 1)
+    if not isinstance(version, int) or version > FORMAT or version < 1:
+        raise BadCase(str(path), f"is of format {version!r}", f"this version reads up to {FORMAT}", "update caffeport")
+    for layer in meta["layers"]:
+        known = isinstance(layer, dict) and isinstance(layer.get("name"), str) and isinstance(layer.get("index"), int)
+        if not known:
+            raise BadCase(str(path), f"lists a layer as {str(layer)[:80]}", "each has a name and an index")
+    if "seed" in meta and not (isinstance(meta["seed"], int) and 0 <= meta["seed"] < 2**32 - 1):
+        raise BadCase(str(path), f"seed is {meta['seed']!r}", "a number from 0 to 4294967294 is possible")
     return meta
-
-
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """All arrays of an .npz; pickled objects are refused.
-
-    Raises:
-        BadCase: the file is missing, broken, too large, or holds objects.
-    """
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            raise BadCase(str(path), f"has {path.stat().st_size} bytes", f"at most {MOST_BYTES} are read")
-        with np.load(path, allow_pickle=False) as data:
-            return {name: data[name] for name in data.files}
-    except (OSError, ValueError, EOFError, KeyError) as error:
-        raise BadCase(str(path), f"cannot be read ({error})", "golden.npz holds plain arrays, no pickles") from None

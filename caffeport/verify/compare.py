@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -12,6 +12,19 @@ FORWARD = 1e-5
 GRADIENT = 1e-4
 #: In chain, so many times the port's own float32 rounding noise at that blob are allowed as well.
 NOISE_FACTOR = 10.0
+#: Values below this share of the blob's scale tell nothing by their relative difference.
+TELLING = 1e-3
+#: The histogram's bins: the difference as a share of the blob's scale, by halves of a power of ten from 1e-10 to 10.
+#: Bin 0 counts values that are equal, the last one what is larger still or no number.
+DECADES = tuple(np.arange(-10, 1.01, 0.5).tolist())
+
+
+class Labels(TypedDict):
+    """What is compared, for `compare`."""
+
+    layer: str
+    what: str
+    mode: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,29 +32,40 @@ class Comparison:
     """One array of the port beside Caffe's.
 
     Attributes:
-        layer, what: the layer's name, and what of it: ``top 0 'conv1'``, ``d weight 0``, ``d input 'data'``.
+        layer, what: the layer's name, and what of it: ``top 'conv1'``, ``gradient of blob 0``.
         mode: ``alone`` (fed Caffe's own bottoms) or ``chain`` (fed by the port's own layers).
         gradient: whether this is a gradient.
         count, beyond: how many values there are, and how many lie beyond `allowed`.
         worst: the largest difference; `index`, `got`, `want`: where it is, and both values.
+        relative: the largest difference as a share of Caffe's value, of values that are no less than `TELLING` of the
+            scale; `relative_index`, `relative_got`, `relative_want` as above.
+        mean: the mean difference; cosine: of the angle between both arrays (None where one is all zeros or not finite).
         allowed: the largest difference that passes; scale: the golden's largest magnitude.
         noise: the port's float32 against its float64 run (None where it was not measured).
+        histogram: how many values differ by how much, in the bins of `DECADES`.
         problem: why the two could not be compared at all (other shape, missing), empty otherwise.
     """
 
     layer: str
     what: str
     mode: str
-    gradient: bool
+    gradient: bool = False
     count: int = 0
     beyond: int = 0
     worst: float = 0.0
     index: tuple[int, ...] = ()
     got: float = 0.0
     want: float = 0.0
+    relative: float = 0.0
+    relative_index: tuple[int, ...] = ()
+    relative_got: float = 0.0
+    relative_want: float = 0.0
+    mean: float = 0.0
+    cosine: float | None = None
     allowed: float = 0.0
     scale: float = 0.0
     noise: float | None = None
+    histogram: tuple[int, ...] = ()
     problem: str = ""
 
     @property
@@ -53,6 +77,18 @@ class Comparison:
     def ulps(self) -> float:
         """The worst difference in float32 units in the last place of the blob's scale."""
         return self.worst / float(np.spacing(np.float32(self.scale))) if self.scale else 0.0
+
+    @property
+    def of_noise(self) -> float | None:
+        """The worst difference as a multiple of the port's own rounding noise; None where that is unknown or zero."""
+        return self.worst / self.noise if self.noise else None
+
+    @property
+    def share(self) -> float:
+        """The worst difference as a share of what is allowed: above 1 fails."""
+        if self.problem:
+            return float("inf")
+        return self.worst / self.allowed if self.allowed else float("inf") if self.worst else 0.0
 
     def __str__(self) -> str:
         place = f"{self.layer} {self.what} {self.mode}"
@@ -67,8 +103,15 @@ class Comparison:
 
     def as_json(self) -> dict[str, Any]:
         """Plain types for a report; non-finite numbers as text, which JSON lacks."""
-        plain = asdict(self) | {"passed": self.passed, "index": list(self.index)}
-        return {key: repr(v) if isinstance(v, float) and not np.isfinite(v) else v for key, v in plain.items()}
+        derived = {"passed": self.passed, "ulps": self.ulps, "of_noise": self.of_noise, "share": self.share}
+        return {key: plain(value) for key, value in (asdict(self) | derived).items()}
+
+
+def plain(value: Any) -> Any:
+    """A value that JSON can hold: tuples as lists, non-finite numbers as text."""
+    if isinstance(value, tuple):
+        return list(value)
+    return repr(value) if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def compare(
@@ -90,32 +133,72 @@ def compare(
         noise: largest |float32 - float64| of the port at this blob; allowed `NOISE_FACTOR` times in chain.
         scale: the blob's largest magnitude, where `want` is only a sample of it.
     """
-    same = {"layer": layer, "what": what, "mode": mode, "gradient": gradient, "noise": noise}
     if got.shape != want.shape:
-        return Comparison(**same, problem=f"shape is {got.shape}, Caffe has {want.shape}")
+        problem = f"shape is {got.shape}, Caffe has {want.shape}"
+        return Comparison(layer, what, mode, gradient, noise=noise, problem=problem)
     if want.size == 0:
-        return Comparison(**same)
+        return Comparison(layer, what, mode, gradient, noise=noise)
     a, b = got.astype(np.float64), want.astype(np.float64)
     finite = np.abs(b[np.isfinite(b)])
     scale = float(finite.max(initial=0.0)) if scale is None else scale
     allowed = scale * (GRADIENT if gradient else FORWARD)
     if mode == "chain" and noise is not None:
         allowed = max(allowed, NOISE_FACTOR * noise)
-    with np.errstate(invalid="ignore", over="ignore"):
-        equal = (a == b) | (np.isnan(a) & np.isnan(b))
-        difference = np.where(equal, 0.0, np.abs(a - b))
-    # A difference that is no number (NaN on one side, inf against a number) is beyond everything.
-    difference = np.where(np.isnan(difference), np.inf, difference)
-    flat = int(difference.argmax())
-    index = tuple(int(i) for i in np.unravel_index(flat, difference.shape))
+    difference = distance(a, b)
+    place = _largest(difference)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        relative = np.where(np.abs(b) >= max(scale * TELLING, 1e-300), difference / np.abs(b), 0.0)
+    odd = _largest(np.where(np.isnan(relative), np.inf, relative))
     return Comparison(
-        **same,
+        layer,
+        what,
+        mode,
+        gradient,
         count=int(want.size),
         beyond=int((difference > allowed).sum()),
-        worst=float(difference[index]),
-        index=index,
-        got=float(a[index]),
-        want=float(b[index]),
+        worst=float(difference[place]),
+        index=place,
+        got=float(a[place]),
+        want=float(b[place]),
+        relative=float(relative[odd]),
+        relative_index=odd,
+        relative_got=float(a[odd]),
+        relative_want=float(b[odd]),
+        mean=float(difference.mean()),
+        cosine=_cosine(a, b),
         allowed=allowed,
         scale=scale,
+        noise=noise,
+        histogram=_histogram(difference, scale),
     )
+
+
+def distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """|a - b| of float64 arrays; 0 where both are NaN or the same infinity, inf where only one is."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        difference = np.abs(a - b)
+        odd = ~np.isfinite(difference)
+        if odd.any():
+            same = (a == b) | (np.isnan(a) & np.isnan(b))
+            difference[odd] = np.where(same[odd], 0.0, np.inf)
+    return np.asarray(difference)
+
+
+def _largest(difference: np.ndarray) -> tuple[int, ...]:
+    return tuple(int(i) for i in np.unravel_index(int(difference.argmax()), difference.shape))
+
+
+def _cosine(a: np.ndarray, b: np.ndarray) -> float | None:
+    x, y = a.ravel(), b.ravel()
+    with np.errstate(over="ignore", invalid="ignore"):
+        length = float(np.sqrt(x @ x) * np.sqrt(y @ y))
+        product = float(x @ y)
+    return product / length if length and np.isfinite(length) and np.isfinite(product) else None
+
+
+def _histogram(difference: np.ndarray, scale: float) -> tuple[int, ...]:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        decades = np.log10(difference.ravel() / (scale or 1.0))
+    bins = np.searchsorted(DECADES, np.where(np.isneginf(decades), -np.inf, decades), side="right")
+    counts = np.bincount(np.where(np.isneginf(decades), 0, bins + 1), minlength=len(DECADES) + 2)
+    return tuple(int(n) for n in counts)

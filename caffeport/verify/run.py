@@ -2,38 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from math import prod
 
 import numpy as np
 import torch
 
 from caffeport.errors import BadCase, CaffeportError, Unportable
 from caffeport.graph import Node
-from caffeport.verify.backends import Arrays, Backend, Onnx, Tops, Torch
+from caffeport.verify.backends import Arrays, Backend, Onnx, Place, Tops, Torch
 from caffeport.verify.case import Case
-from caffeport.verify.compare import Comparison, compare
+from caffeport.verify.compare import Comparison, compare, distance
+from caffeport.verify.gradients import backward
 
 BACKENDS = ("module", "source", "onnx")
 
 
 @dataclass(frozen=True)
 class Result:
-    """One case on one back end. `skipped` says why it could not run there, `refused` why the port was refused."""
+    """One case on one back end.
+
+    `skipped` says why it could not run there, `culprit` names the first layer that is wrong alone (where nothing ran
+    alone: in chain), `cause` what explains its difference, where something does.
+    """
 
     case: str
     backend: str
     comparisons: tuple[Comparison, ...] = ()
     skipped: str = ""
-    refused: str = ""
-    culprit: str = field(default="", compare=False)
+    culprit: str = ""
+    cause: str = ""
+    notes: tuple[str, ...] = field(default=())
 
     @property
     def passed(self) -> bool:
         """Whether everything that ran agrees with Caffe."""
-        return not self.refused and all(one.passed for one in self.comparisons)
+        return all(one.passed for one in self.comparisons)
 
 
 @dataclass
@@ -42,188 +47,205 @@ class Run:
 
     case: Case
 
-    def on(self, backend: str) -> Result:
-        """Verify on one back end.
+    def on(self, backend: str, port: Backend | None = None) -> Result:
+        """Verify on one back end; `port` is what to run where it is not the case's own port.
 
         Raises:
             BadCase: the recording does not belong to the net.
         """
         try:
-            found = tuple(self.compare_all(backend))
-        except Unportable as refusal:
-            return Result(self.case.name, backend, skipped=str(refusal))
+            found = tuple(self.compare_all(backend, port))
         except CaffeportError as refusal:
             problems = getattr(refusal, "problems", (refusal,))
             if all(isinstance(problem, Unportable) for problem in problems):
                 return Result(self.case.name, backend, skipped=str(refusal))
             raise
-        culprit = next((one.layer for one in found if not one.passed and one.mode == "alone"), "")
-        return Result(self.case.name, backend, found, culprit=culprit)
+        failed = first_wrong(found)
+        if failed is None:
+            return Result(self.case.name, backend, found)
+        from caffeport.verify.suspect import suspect
 
-    def compare_all(self, backend: str) -> Iterator[Comparison]:
-        case, graph = self.case, self.case.graph
-        if backend == "onnx" and graph.net.phase == "TRAIN":
+        cause = suspect(self, failed, port or self.port(backend))
+        return Result(self.case.name, backend, found, culprit=failed.layer, cause=cause)
+
+    def compare_all(self, backend: str, port: Backend | None) -> Iterator[Comparison]:
+        """Every comparison that the case and the back end allow."""
+        case, training = self.case, self.case.graph.net.phase == "TRAIN"
+        if backend == "onnx" and training:
             raise Unportable(case.name, "a training graph has no ONNX form")
-        if not case.drawn:
-            yield from self.alone(self.port(backend))
-        chain = self.port(backend)
-        tops = chain.chain(case.inputs)
+        # Running in TRAIN changes the port's statistics, so each pass starts from a fresh one there.
+        ready = port or self.port(backend)
+        if not case.sampled:
+            yield from self.alone(ready)
+        ready = self.port(backend) if training and port is None else ready
+        tops = self.tops if backend == "module" and port is None else ready.chain(case.inputs)
         yield from self.chained(tops)
-        if isinstance(chain, Torch):
-            yield from self.changed(chain)
+        if backend == "module" and port is None:
+            ready = self._module
+        if isinstance(ready, Torch):
+            yield from self.changed(ready)
             if case.meta.get("backward"):
-                yield from self.gradients(self.port(backend))
+                yield from self.gradients(self.port(backend) if port is None else port)
 
     def port(self, backend: str, dtype: torch.dtype = torch.float32) -> Backend:
-        """A fresh port: running in TRAIN changes its statistics."""
+        """A fresh port of the case."""
         if backend == "onnx":
             return Onnx(self.case.graph, self.case.state)
+        return self.torch(backend, dtype)
+
+    def torch(self, backend: str = "module", dtype: torch.dtype = torch.float32) -> Torch:
+        """A fresh port in torch."""
         return Torch(self.case.graph, self.case.state, backend == "source", dtype)
 
     @cached_property
-    def exact(self) -> Tops:
-        """The port's tops in float64."""
-        return self.port("module", torch.float64).chain(self.case.inputs)
+    def _module(self) -> Torch:
+        """The module that ran `tops`; in TRAIN the run changed its statistics."""
+        return self.torch()
 
     @cached_property
-    def noise(self) -> dict[tuple[int, int], float]:
+    def tops(self) -> Tops:
+        """The port's tops in chain, as a module in float32."""
+        return self._module.chain(self.case.inputs)
+
+    @cached_property
+    def noise(self) -> dict[Place, float]:
         """Largest |float32 - float64| of the port at every top."""
-        rough = self.port("module").chain(self.case.inputs)
-        return {place: largest(rough[place], exact) for place, exact in self.exact.items()}
+        found: dict[Place, float] = {}
+
+        def see(place: Place, exact: np.ndarray) -> None:
+            found[place] = largest(self.tops[place], exact)
+
+        self.torch(dtype=torch.float64).watch(self.case.inputs, see)
+        return found
 
     def alone(self, port: Backend) -> Iterator[Comparison]:
         """Every layer fed Caffe's own bottoms."""
-        made: dict[str, np.ndarray] = dict()
+        for node, bottoms in self.fed():
+            try:
+                got = port.alone(node, bottoms)
+            except Unportable:
+                continue
+            for k in range(len(node.tops)):
+                want = self.case.top(node, k)
+                if want is not None:
+                    yield compare(got[k], want, layer=node.name, what=top_name(node, k), mode="alone")
+
+    def fed(self) -> Iterator[tuple[Node, list[np.ndarray]]]:
+        """Every layer that computes, with what Caffe had in its bottoms when it ran."""
+        made: dict[str, np.ndarray] = {}
         for node in self.case.graph.nodes:
-            wanted = [self.case.top(node, k) for k in range(len(node.tops))]
             if not node.layer.source:
-                try:
-                    got = port.alone(node, [made[value.name] for value in node.bottoms])
-                except Unportable:
-                    got = None
-                for k, want in enumerate(wanted):
-                    if got is not None and want is not None:
-                        yield compare(got[k], want, layer=node.name, what=_top(node, k), mode="alone")
-            for value, want in zip(node.tops, wanted, strict=True):
+                yield node, [made[value.name] for value in node.bottoms]
+            for k, value in enumerate(node.tops):
+                want = self.case.top(node, k)
                 made[value.name] = self.case.inputs[value.blob] if want is None else want
 
-    def chained(self, tops: Tops) -> Iterator[Comparison]:
+    def chained(self, tops: Mapping[Place, np.ndarray]) -> Iterator[Comparison]:
         """Every layer fed by the port's own layers, from the recorded inputs on."""
         for node in self.case.graph.computing:
             for k in range(len(node.tops)):
-                what, got = _top(node, k), tops[node.index, k]
+                if (node.index, k) not in tops:
+                    continue
+                what, got = top_name(node, k), tops[node.index, k]
                 noise = self.noise[node.index, k]
                 want = self.case.top(node, k)
                 if want is not None:
                     yield compare(got, want, layer=node.name, what=what, mode="chain", noise=noise)
                 else:
                     yield from self.sampled(node, k, got, noise)
+        yield from self.outputs(tops)
+
+    def outputs(self, tops: Mapping[Place, np.ndarray]) -> Iterator[Comparison]:
+        """Outputs that were recorded as a whole beside the samples."""
+        makers = {value.name: (node, k) for node in self.case.graph.nodes for k, value in enumerate(node.tops)}
         for blob, want in self.case.under("out"):
-            place = next((n.index, k) for n in self.case.graph.nodes for k, v in enumerate(n.tops) if v.name == blob)
-            noise = self.noise[place]
-            yield compare(tops[place], want, layer=blob, what="output", mode="chain", noise=noise)
+            node, k = makers[blob]
+            if (node.index, k) in tops:
+                noise = self.noise[node.index, k]
+                yield compare(tops[node.index, k], want, layer=node.name, what=f"output {blob!r}", mode="chain", noise=noise)
 
     def sampled(self, node: Node, k: int, got: np.ndarray, noise: float) -> Iterator[Comparison]:
         """A top that was recorded by 256 samples and four statistics."""
+        sample, stats = self.samples(node, k)
+        if not sample.size or stats.shape != (4,):
+            raise BadCase(str(self.case.folder), f"top {k} of layer {node.name!r} is recorded by no sample of use")
+        scale = float(np.abs(stats[2:]).max())
+        what = top_name(node, k)
+        part = spread(got, sample.size)
+        yield compare(part, sample, layer=node.name, what=what, mode="chain", noise=noise, scale=scale)
+        exact = got.astype(np.float64)
+        own = np.array([exact.mean(), exact.std(), exact.min(), exact.max()])
+        what = f"mean, std, min, max of {what}"
+        yield compare(own, stats, layer=node.name, what=what, mode="chain", noise=noise, scale=scale)
+
+    def samples(self, node: Node, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """The recorded sample and statistics of a top."""
         stem = f"top/{self.case.places[node.index]}/{k}"
         sample, stats = self.case.arrays.get(f"{stem}/sample"), self.case.arrays.get(f"{stem}/stats")
         if sample is None or stats is None:
             raise BadCase(str(self.case.folder / "golden.npz"), f"has no {stem}", "every top of every layer is recorded")
-        scale = float(np.abs(stats[2:]).max())
-        places = np.linspace(0, got.size - 1, sample.size).astype(int)
-        same = {"layer": node.name, "mode": "chain", "noise": noise, "scale": scale}
-        yield compare(got.ravel()[places], sample, what=_top(node, k), **same)
-        exact = got.astype(np.float64)
-        own = np.array([exact.mean(), exact.std(), exact.min(), exact.max()])
-        yield compare(own, stats, what=f"mean, std, min, max of {_top(node, k)}", **same)
+        return sample, stats
 
     def changed(self, port: Torch) -> Iterator[Comparison]:
         """Parameters that the forward pass itself changed: BatchNorm's running statistics in TRAIN."""
-        nodes = {place: index for index, place in self.case.places.items()}
         for name, want in self.case.under("after"):
-            place, k = map(int, name.split("/"))
-            node = self.case.graph.nodes[nodes[place]]
+            node, k = self.recorded(name)
             got = port.module.state_dict()[port.names.state[node.index, k]].numpy()
             yield compare(got, want, layer=node.name, what=f"blob {k} after the pass", mode="chain")
+
+    def recorded(self, name: str) -> tuple[Node, int]:
+        """The node and the position that ``<layer's index>/<k>`` stands for.
+
+        Raises:
+            BadCase: there is no such layer.
+        """
+        place, _, k = name.partition("/")
+        nodes = {str(recorded): index for index, recorded in self.case.places.items()}
+        if place not in nodes or not k.isdecimal() or int(k) >= len(self.case.graph.nodes[nodes[place]].params):
+            raise BadCase(str(self.case.folder / "golden.npz"), f"has parameter {name}, which the net does not have")
+        return self.case.graph.nodes[nodes[place]], int(k)
 
     @cached_property
     def exact_gradients(self) -> dict[str, np.ndarray]:
         """The port's gradients in float64, by recorded name."""
-        port = self.port("module", torch.float64)
-        return self.backward(port) if isinstance(port, Torch) else {}
+        return backward(self, self.torch(dtype=torch.float64))
 
     def gradients(self, port: Backend) -> Iterator[Comparison]:
         """Gradients at inputs and parameters; Caffe's seed is put on the outputs, losses count by their weights."""
         if not isinstance(port, Torch):
             return
-        got = self.backward(port)
-        for name, want in self.case.arrays.items():
+        got = backward(self, port)
+        for name in got:
             kind, _, rest = name.partition("/")
-            if kind not in ("dbottom", "dparam"):
-                continue
             noise = largest(got[name], self.exact_gradients[name])
-            layer, what = self._gradient_name(kind, rest)
+            if kind == "dbottom":
+                layer, what = rest, "gradient of the blob"
+            else:
+                node, k = self.recorded(rest)
+                layer, what = node.name, f"gradient of blob {k}"
+            want = self.case.arrays[name]
             yield compare(got[name], want, layer=layer, what=what, mode="chain", gradient=True, noise=noise)
 
-    def _gradient_name(self, kind: str, rest: str) -> tuple[str, str]:
-        if kind == "dbottom":
-            return rest, "gradient of the blob"
-        place, k = rest.split("/")
-        layer = next(layer for layer in self.case.meta["layers"] if layer["index"] == int(place))
-        return layer["name"], f"gradient of blob {k}"
 
-    def backward(self, port: Torch) -> dict[str, np.ndarray]:
-        """All recorded gradients, computed by the port."""
-        tops, _ = port.run(self.case.inputs, gradient=True)
-        last = {value.name: tops[node.index, k] for node in self.case.graph.nodes for k, value in enumerate(node.tops)}
-        for tensor in last.values():
-            if tensor.requires_grad:
-                tensor.retain_grad()
-        objective = self._objective(port, tops, last)
-        if objective.requires_grad:
-            objective.backward()
-        found: dict[str, np.ndarray] = {}
-        for name, want in self.case.arrays.items():
-            kind, _, rest = name.partition("/")
-            if kind == "dbottom":
-                found[name] = _gradient(last[rest], want.shape)
-            elif kind == "dparam":
-                found[name] = _gradient(self._parameter(port, rest), want.shape)
-        return found
-
-    def _objective(self, port: Torch, tops: dict[tuple[int, int], torch.Tensor], last: dict[str, torch.Tensor]) -> torch.Tensor:
-        terms = [(port.tensor(seed) * last[blob]).sum() for blob, seed in self.case.under("seed")]
-        for node in self.case.graph.nodes:
-            for k, weight in enumerate(node.loss_weights):
-                if weight:
-                    terms.append(weight * tops[node.index, k].sum())
-        return torch.stack(terms).sum() if terms else torch.zeros(())
-
-    def _parameter(self, port: Torch, rest: str) -> torch.Tensor:
-        place, k = map(int, rest.split("/"))
-        nodes = {recorded: index for index, recorded in self.case.places.items()}
-        key = port.names.state[nodes[place], k]
-        owner, _, tensor = key.rpartition(".")
-        found: torch.Tensor = getattr(port.module.get_submodule(owner), tensor)
-        return found
+def first_wrong(found: Sequence[Comparison]) -> Comparison | None:
+    """The first comparison that fails alone; where none does, the first in chain; gradients last."""
+    failed = [one for one in found if not one.passed]
+    return min(failed, key=lambda one: (one.gradient, one.mode != "alone"), default=None)
 
 
-def _gradient(tensor: torch.Tensor, shape: Sequence[int]) -> np.ndarray:
-    """The gradient, zero where none arrived; Caffe's blobs of other shape (legacy) hold the same numbers."""
-    if tensor.grad is None:
-        return np.zeros(shape)
-    grad = tensor.grad.detach().numpy()
-    return grad.reshape(shape) if grad.size == prod(shape) else grad
+def spread(array: np.ndarray, number: int) -> np.ndarray:
+    """So many values of the flat array, evenly spread from first to last."""
+    return array.ravel()[np.linspace(0, array.size - 1, number).astype(int)]
 
 
-def _top(node: Node, k: int) -> str:
+def top_name(node: Node, k: int) -> str:
+    """How a comparison names a top: ``top 'conv1'``, or ``top 1 'mask'`` where there are several."""
     return f"top {k} {node.tops[k].blob!r}" if len(node.tops) > 1 else f"top {node.tops[k].blob!r}"
 
 
 def largest(rough: np.ndarray, exact: np.ndarray) -> float:
     """Largest finite |rough - exact|."""
-    with np.errstate(invalid="ignore"):
-        difference = np.abs(rough.astype(np.float64) - exact)
+    difference = distance(rough.astype(np.float64), exact.astype(np.float64))
     return float(difference[np.isfinite(difference)].max(initial=0.0))
 
 

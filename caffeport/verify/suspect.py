@@ -1,0 +1,1 @@
+def suspect(run,failed,port): return ""
