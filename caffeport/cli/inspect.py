@@ -13,19 +13,47 @@ if TYPE_CHECKING:
 
 
 @click.command("inspect")
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--phase", type=click.Choice(["TEST", "TRAIN"]), default="TEST", show_default=True, help="Which net.")
+@click.option(
+    "--coverage",
+    "many",
+    type=click.Path(path_type=Path),
+    help="Count how many nets of a folder or tar archive convert.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
-def command(files: tuple[Path, ...], phase: str, as_json: bool) -> None:
+def command(files: tuple[Path, ...], phase: str, many: Path | None, as_json: bool) -> None:
     """Show what is in FILES: nets, weights, solver states, mean images; text, binary or HDF5, of any era."""
     from caffeport.inspection import inspect
 
+    if many is not None:
+        show_coverage(many, as_json)
+    elif not files:
+        raise click.UsageError("give FILES, or --coverage with a folder or archive of nets")
     found = [inspect(file, phase) for file in files]
     if as_json:
-        click.echo(json.dumps([one.as_json() for one in found], indent=2))
+        if found:
+            click.echo(json.dumps([one.as_json() for one in found], indent=2))
         return
     for one in found:
         show(one)
+
+
+def show_coverage(path: Path, as_json: bool) -> None:
+    """Print how many nets convert, and what the others lack, most frequent first."""
+    from caffeport.cli.tables import console, table
+    from caffeport.coverage import coverage
+
+    found = coverage(path)
+    if as_json:
+        click.echo(json.dumps(found.as_json(), indent=2))
+        return
+    out = console()
+    share = 100 * found.converted / found.nets if found.nets else 0.0
+    out.print(f"{path}: {found.converted} of {found.nets} nets convert ({share:.1f} %)", markup=False)
+    if found.refused:
+        rows = [(str(nets), reason) for reason, nets in found.reasons()]
+        out.print(table(("nets", "what is missing"), rows, right=("nets",)))
 
 
 def show(one: Inspection) -> None:

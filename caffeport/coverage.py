@@ -1,0 +1,99 @@
+"""How many of many nets could be ported, and what is missing for the rest, most frequent first."""
+
+from __future__ import annotations
+
+import re
+import tarfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from caffeport.caffe.deploy import deploy, needs_deploy
+from caffeport.caffe.net import build_net
+from caffeport.caffe.text import parse_text
+from caffeport.caffe.tree import Message
+from caffeport.errors import CaffeportError, UnknownLayer, UnreadableFile
+from caffeport.graph import build
+
+#: Nets larger than this are not read: a net definition is some kilobytes of text.
+MOST_BYTES = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """What became of many nets: how many there are, how many convert, and the reasons of the rest, net by net."""
+
+    nets: int
+    converted: int
+    refused: dict[str, tuple[str, ...]]
+
+    def reasons(self) -> list[tuple[str, int]]:
+        """Reasons with the number of nets that they keep back, most frequent first."""
+        counted = Counter(reason for reasons in self.refused.values() for reason in reasons)
+        return sorted(counted.items(), key=lambda pair: (-pair[1], pair[0]))
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain types."""
+        return asdict(self) | {"reasons": self.reasons()}
+
+
+def coverage(path: Path) -> Coverage:
+    """Try every net in a folder (*.prototxt, recursively) or in a tar archive.
+
+    A net counts as converted when its graph builds with all shapes; a training net when its deploy net does.
+
+    Raises:
+        UnreadableFile: no such folder or archive.
+    """
+    refused: dict[str, tuple[str, ...]] = {}
+    nets = 0
+    for name, data in _nets(path):
+        nets += 1
+        if reasons := _try(name, data):
+            refused[name] = reasons
+    return Coverage(nets, nets - len(refused), refused)
+
+
+def _nets(path: Path) -> Iterator[tuple[str, bytes]]:
+    if path.is_dir():
+        for file in sorted(path.rglob("*.prototxt")):
+            if file.stat().st_size <= MOST_BYTES:
+                yield str(file), file.read_bytes()
+        return
+    try:
+        with tarfile.open(path) as archive:
+            for member in archive:
+                # Members are read, never extracted; a link or a device has no content to read.
+                stream = archive.extractfile(member) if member.isfile() and member.size <= MOST_BYTES else None
+                if stream is not None and member.name.endswith(".prototxt"):
+                    yield member.name, stream.read()
+    except (OSError, tarfile.TarError) as error:
+        raise UnreadableFile(str(path), f"is no folder and no tar archive ({error})", "either is possible") from None
+
+
+def _try(name: str, data: bytes) -> tuple[str, ...]:
+    """Why the net cannot be ported, each reason once; empty where it can."""
+    try:
+        message = parse_text(data.decode("utf-8", "replace"), name)
+        _build(message, name)
+    except CaffeportError as error:
+        problems = getattr(error, "problems", (error,))
+        return tuple(dict.fromkeys(_reason(problem) for problem in problems))
+    return ()
+
+
+def _build(message: Message, name: str) -> None:
+    net = build_net(message, name)
+    build(deploy(message) if needs_deploy(net) else net)
+
+
+def _reason(problem: CaffeportError) -> str:
+    """The problem less what is particular to one net: its names, its lines, its numbers."""
+    kind = re.search(r"\((\w+)\)$", problem.where)
+    if isinstance(problem, UnknownLayer):
+        return f"layer type {kind[1] if kind else '?'}"
+    what = re.sub(r"\(line \d+\)|'[^']*'|\"[^\"]*\"", "…", problem.what)
+    what = re.sub(r"\d+", "#", what)[:100]
+    return f"{kind[1]}: {what}" if kind else what
