@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import prod
 from typing import Any
 
 from caffeport.caffe.fields import Fields
 from caffeport.layers.base import Call, Inferred, Layer, Misfit, Onnx, Shape, Shapes, Site
+from caffeport.layers.pools import Geometry, mask_nodes, pool_node
 from caffeport.layers.shapes import show
-from caffeport.layers.windows import Window, brief, check, pool, read_pair, tails
+from caffeport.layers.windows import Window, brief, check, check_pads, pool, read_pair
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +44,20 @@ class Pooling(Layer):
         return cls(method, window, everything, ceil, at.tops == 2)
 
     def infer(self, bottoms: Shapes) -> Inferred:
-        window = self._over(bottoms[0])
-        if any(p >= k for p, k in zip(window.pad, window.kernel, strict=True)):
-            raise Misfit(f"pad is {window.pad} with kernel {window.kernel}", "Caffe wants pad below kernel")
-        if self.everything and (max(window.pad) > 0 or max(window.stride) > 1):
+        over = self._over(bottoms[0])
+        check_pads(over.window)
+        if self.everything and (max(over.window.pad) > 0 or max(over.window.stride) > 1):
             raise Misfit("global_pooling has a pad or a stride", "Caffe wants pad 0 and stride 1 here")
-        top = (*bottoms[0][:2], *pool(bottoms[0][2:], window, self.ceil))
+        top = (*bottoms[0][:2], *pool(over.sides, over.window, self.ceil))
         return Inferred((top,) * (1 + self.mask))
 
     def torch(self, bottoms: Shapes) -> Call:
         if self.everything and not self.mask and self.method != "STOCHASTIC":
             return Call("GlobalPool", (self.method,))
-        window = self._over(bottoms[0])
+        over = self._over(bottoms[0])
+        window = over.window
         deep = any(2 * p > k for p, k in zip(window.pad, window.kernel, strict=True))  # torch refuses these
-        if self.mask or self.method == "STOCHASTIC" or deep or self._empty(bottoms[0]):
+        if self.mask or self.method == "STOCHASTIC" or deep or over.empty:
             kwargs: dict[str, Any] = {"ceil_mode": self.ceil}
             if self.mask:
                 kwargs["mask"] = True
@@ -71,46 +71,15 @@ class Pooling(Layer):
         return Call("nn.MaxPool2d" if self.method == "MAX" else "nn.AvgPool2d", (), kwargs)
 
     def onnx(self, g: Onnx) -> None:
-        if self.mask or self.method == "STOCHASTIC":
-            raise g.refuse(f"ONNX has no pooling {'with a mask as Caffe counts it' if self.mask else 'by chance'}")
-        kind = "MaxPool" if self.method == "MAX" else "AveragePool"
-        if self.everything:
-            g.op(f"Global{kind}", g.bottoms, g.tops)
-            return
-        window = self._over(g.shapes[0])
-        ends = tuple(max(0, tail) for tail in tails(g.shapes[0][2:], g.top_shapes[0][2:], window))
-        options = {"kernel_shape": window.kernel, "strides": window.stride, "pads": window.pad + ends}
-        if self.method == "AVE":
-            _average(g, window, options)
-        elif self._empty(g.shapes[0]):
-            pads = g.ints((0, 0, *window.pad, 0, 0, *ends))
-            padded = g.op("Pad", [g.bottoms[0], pads, g.floats(-3.4028234663852886e38)], mode="constant")
-            g.op(kind, [padded], g.tops, **options | {"pads": (0, 0, 0, 0)})
+        if self.mask:
+            mask_nodes(g, self._over(g.shapes[0]))
+        elif self.everything and self.method != "STOCHASTIC":
+            g.op("GlobalMaxPool" if self.method == "MAX" else "GlobalAveragePool", g.bottoms, g.tops)
         else:
-            g.op(kind, g.bottoms, g.tops, **options)
+            pool_node(g, self.method, self._over(g.shapes[0]), g.tops)
 
-    def _over(self, bottom: Shape) -> Window:
+    def _over(self, bottom: Shape) -> Geometry:
         if len(bottom) != 4:
             raise Misfit(f"the bottom is {show(bottom)}", "Caffe pools four axes (N x C x H x W)")
-        return check(Window(bottom[2:] if self.everything else self.window.kernel, self.window.stride, self.window.pad))
-
-    def _empty(self, bottom: Shape) -> bool:
-        """Whether a last window lies wholly past the bottom: torch drops it, ONNX Runtime refuses it."""
-        window = self._over(bottom)
-        ends = tails(bottom[2:], pool(bottom[2:], window, self.ceil), window)
-        return any(end >= k for end, k in zip(ends, window.kernel, strict=True))
-
-
-def _average(g: Onnx, window: Window, options: dict[str, Any]) -> None:
-    """Caffe divides by the window as far as it lies on the padded bottom; ONNX, with explicit pads, by all of it."""
-    sides = zip(g.shapes[0][2:], g.top_shapes[0][2:], window.kernel, window.stride, window.pad, strict=True)
-    lengths = [[min(i * s - p + k, size + p) - (i * s - p) for i in range(out)] for size, out, k, s, p in sides]
-    if min(map(min, lengths)) < 1:
-        raise g.refuse("an average over an empty window, which Caffe gives as NaN")
-    whole = prod(window.kernel)
-    clipped = [[whole / (h * w) for w in lengths[1]] for h in lengths[0]]
-    if all(ratio == 1 for row in clipped for ratio in row):
-        g.op("AveragePool", g.bottoms, g.tops, count_include_pad=1, **options)
-        return
-    average = g.op("AveragePool", g.bottoms, count_include_pad=1, **options)
-    g.op("Mul", [average, g.floats(clipped)], g.tops)
+        kernel = bottom[2:] if self.everything else self.window.kernel
+        return Geometry(bottom[2:], check(Window(kernel, self.window.stride, self.window.pad)), self.ceil)

@@ -130,14 +130,21 @@ def read_pair(p: Fields, name: str, pair: str, default: int | None) -> Sides:
     return (side, side)
 
 
+def check_pads(window: Window) -> None:
+    """Refuse pads that a whole window could lie in."""
+    if any(p >= k for p, k in zip(window.pad, window.kernel, strict=True)):
+        raise Misfit(f"pad is {window.pad} with kernel {window.kernel}", "Caffe wants pad below kernel")
+
+
 def pool(spatial: Shape, window: Window, ceil: bool) -> Shape:
     """Caffe's pooling output: rounded up (or down), less a last window that starts in the padding behind."""
     sides = []
     for size, k, s, p in zip(spatial, window.kernel, window.stride, window.pad, strict=True):
         room = size + 2 * p - k
-        if room < 0:
-            raise Misfit(f"kernel {k} is larger than the padded bottom, {size + 2 * p}", "a window must fit once")
+        # A kernel that overhangs by less than the stride still gives one place when it is rounded up.
         side = (-(-room // s) if ceil else room // s) + 1
+        if side < 1:
+            raise Misfit(f"kernel {k} is larger than the padded bottom, {size + 2 * p}", "a window must fit once")
         # Caffe looks at the padding of both axes before it drops a window on either.
         side -= any(window.pad) and (side - 1) * s >= size + p
         sides.append(side)
