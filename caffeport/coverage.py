@@ -19,6 +19,8 @@ from caffeport.graph import build
 
 #: Nets larger than this are not read: a net definition is some kilobytes of text.
 MOST_BYTES = 16 << 20
+#: What net definitions are called (py-faster-rcnn has test.pt).
+SUFFIXES = (".prototxt", ".pt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class Coverage:
 
 
 def coverage(path: Path) -> Coverage:
-    """Try every net in a folder (*.prototxt, recursively) or in a tar archive.
+    """Try every net in a folder (*.prototxt and *.pt, recursively) or in a tar archive.
 
     A net counts as converted when its graph builds with all shapes; a training net when its deploy net does.
 
@@ -58,8 +60,8 @@ def coverage(path: Path) -> Coverage:
 
 def _nets(path: Path) -> Iterator[tuple[str, bytes]]:
     if path.is_dir():
-        for file in sorted(path.rglob("*.prototxt")):
-            if file.stat().st_size <= MOST_BYTES:
+        for file in sorted(path.rglob("*")):
+            if file.suffix in SUFFIXES and file.stat().st_size <= MOST_BYTES:
                 yield str(file), file.read_bytes()
         return
     try:
@@ -67,7 +69,7 @@ def _nets(path: Path) -> Iterator[tuple[str, bytes]]:
             for member in archive:
                 # Members are read, never extracted; a link or a device has no content to read.
                 stream = archive.extractfile(member) if member.isfile() and member.size <= MOST_BYTES else None
-                if stream is not None and member.name.endswith(".prototxt"):
+                if stream is not None and member.name.endswith(SUFFIXES):
                     yield member.name, stream.read()
     except (OSError, tarfile.TarError) as error:
         raise UnreadableFile(str(path), f"is no folder and no tar archive ({error})", "either is possible") from None

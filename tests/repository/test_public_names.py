@@ -1,0 +1,36 @@
+"""The public names exist, have docstrings, and are imported only when they are used."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+
+import pytest
+
+import caffeport
+
+
+@pytest.mark.parametrize("name", [name for name in caffeport.__all__ if name != "__version__"])
+def test_public_names_have_docstrings(name: str) -> None:
+    assert inspect.getdoc(getattr(caffeport, name)), name
+
+
+def test_unknown_names_are_attribute_errors() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        caffeport.nothing  # noqa: B018
+
+
+def test_importing_the_package_is_light() -> None:
+    code = "import caffeport, sys; print({'torch', 'onnx', 'numpy'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_every_error_is_a_caffeport_error() -> None:
+    from caffeport import errors
+
+    for value in vars(errors).values():
+        if inspect.isclass(value) and issubclass(value, Exception):
+            assert issubclass(value, caffeport.CaffeportError)
+            assert value.__name__ in (errors.__doc__ or ""), f"{value.__name__} is missing from the tree in the docstring"
