@@ -113,8 +113,25 @@ def build(net: NetDef, shapes: Mapping[str, Shape] | None = None) -> Graph:
     Raises:
         Problems, UnknownLayer, Refused: everything in the net that cannot be ported, all at once.
     """
+    net = _with_automatic_tops(net)
     layers = _read_all(net)
     return _Builder(net, layers, shapes or {}).run()
+
+
+def _with_automatic_tops(net: NetDef) -> NetDef:
+    """Losses that name no top get one, as in Caffe (AutoTopBlobs); here it is named after the layer."""
+    blobs = {blob for definition in net.layers for blob in (*definition.bottoms, *definition.tops)}
+    definitions = []
+    for definition in net.layers:
+        cls = registry().get(definition.type)
+        if cls is not None and cls.loss and not definition.tops:
+            name = definition.name or "loss"
+            while name in blobs:
+                name += "'"
+            blobs.add(name)
+            definition = replace(definition, tops=(name,))
+        definitions.append(definition)
+    return replace(net, layers=tuple(definitions))
 
 
 def _read_all(net: NetDef) -> list[Layer]:
@@ -139,6 +156,9 @@ def read_layer(definition: LayerDef, phase: str) -> Layer:
         if not least <= number <= most:
             allowed = str(least) if least == most else f"{least} or more" if most > 99 else f"{least} to {most}"
             raise Refused(definition.label, f"has {number} {what}", f"{allowed} {what} are possible")
+    if len(definition.propagate_down) not in (0, site.bottoms):
+        given = f"propagate_down is given {len(definition.propagate_down)} times for {site.bottoms} bottoms"
+        raise Refused(definition.label, given, "once per bottom, or never")
     fields = definition.fields()
     try:
         layer = cls.read(fields, site)
@@ -178,7 +198,7 @@ class _Builder:
 
     def node(self, index: int, layer: Layer) -> Node:
         definition = self.net.layers[index]
-        bottoms = tuple(self.bottom(definition, blob) for blob in definition.bottoms)
+        bottoms = tuple(self.bottom(definition, layer, blob) for blob in definition.bottoms)
         shapes = tuple(value.shape for value in bottoms)
         try:
             inferred = self.infer(definition, layer, shapes)
@@ -200,12 +220,13 @@ class _Builder:
         macs = layer.macs(shapes, inferred)
         return Node(index, layer, definition, bottoms, tops, params, _loss_weights(definition, layer), macs)
 
-    def bottom(self, definition: LayerDef, blob: str) -> Value:
+    def bottom(self, definition: LayerDef, layer: Layer, blob: str) -> Value:
         if blob not in self.current:
             raise Refused(
                 definition.label, f"bottom {blob!r} is no top of a layer before", f"there are: {self.known()}"
             )
-        self.unused.pop(blob, None)
+        if not layer.sink:
+            self.unused.pop(blob, None)
         return self.current[blob]
 
     def known(self) -> str:
@@ -218,7 +239,7 @@ class _Builder:
         given = [self.shapes.pop(blob, None) for blob in definition.tops]
         if all(given):
             return Inferred(tuple(shape for shape in given if shape))
-        inferred = layer.infer(shapes)
+        inferred = layer.infer(tuple(shape or () for shape in given))
         return Inferred(tuple(shape or own for shape, own in zip(given, inferred.tops, strict=True)))
 
     def param(self, index: int, k: int, shape: Shape) -> Param:

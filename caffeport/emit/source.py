@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -122,8 +123,18 @@ def _class(graph: Graph, names: Names, calls: Mapping[int, Call]) -> str:
 
 
 def _constructor(call: Call) -> str:
-    arguments = [repr(value) for value in call.args] + [f"{name}={value!r}" for name, value in call.kwargs.items()]
+    arguments = [_literal(value) for value in call.args]
+    arguments += [f"{name}={_literal(value)}" for name, value in call.kwargs.items()]
     return f"{call.name}({', '.join(arguments)})"
+
+
+def _literal(value: Any) -> str:
+    """A value as source; `repr` alone would write inf and nan as names that nobody defines."""
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_literal, value))}{',' * (len(value) == 1)})"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"float('{value}')"
+    return repr(value)
 
 
 def _frozen(graph: Graph, names: Names) -> Iterable[str]:
@@ -150,6 +161,7 @@ def _forward(graph: Graph, names: Names, calls: Mapping[int, Call]) -> list[str]
     for node in graph.computing:
         shapes = ", ".join(shape_text(value.shape, free.get(value.name)) for value in node.tops)
         lines.append(f"        {_line(node, names, calls[node.index])}" + (f"  # {shapes}" if shapes else ""))
+        lines += [f"        {line}" for line in _overwritten_losses(graph, node, names)]
     return lines + [f"        {line}" for line in _returned(graph, names)]
 
 
@@ -180,9 +192,26 @@ def _line(node: Node, names: Names, call: Call) -> str:
     return f"{tops} = {right}" if tops else right
 
 
+def _term(names: Names, value: Value, weight: float) -> str:
+    return f"{_literal(weight)} * {names.variables[value.blob]}.sum()"
+
+
+def _overwritten_losses(graph: Graph, node: Node, names: Names) -> Iterable[str]:
+    """A weighted top that a later layer overwrites in place counts as it is now, as Caffe adds it up at once."""
+    overwritten = [(value, weight) for value, weight in _weighted(graph) if value.name != value.blob]
+    for place, (value, weight) in enumerate(overwritten):
+        if value in node.tops:
+            yield f"loss = {'loss + ' if place else ''}{_term(names, value, weight)}"
+
+
 def _returned(graph: Graph, names: Names) -> Iterable[str]:
     result = ", ".join(f"{quoted(v.blob)}: {names.variables[v.blob]}" for v in graph.outputs)
-    terms = [f"{weight!r} * {names.variables[value.blob]}.sum()" for value, weight in _weighted(graph)]
+    weighted = _weighted(graph)
+    terms = [_term(names, value, weight) for value, weight in weighted if value.name == value.blob]
+    terms = ["loss", *terms] if len(terms) < len(weighted) else terms
+    if terms == ["loss"]:
+        yield f"return loss, {{{result}}}"
+        return
     if terms:
         yield f"loss = {' + '.join(terms)}"
         yield f"return loss, {{{result}}}"

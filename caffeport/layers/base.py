@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, ClassVar, Protocol, Self, TypeAlias
@@ -69,6 +69,10 @@ class Call:
     each: bool = False
 
 
+#: One step of `Onnx.scan`: states and elements to next states and what is put out.
+Body: TypeAlias = Callable[[list[str], list[str]], tuple[list[str], list[str]]]
+
+
 class Onnx(Protocol):
     """What a layer sees of the ONNX model being built: names and shapes, and a way to add nodes.
 
@@ -88,6 +92,14 @@ class Onnx(Protocol):
 
     def ops(self, op_type: str, inputs: Sequence[str], outputs: int, **attributes: Any) -> tuple[str, ...]:
         """Add a node with several outputs, which get fresh names."""
+
+    def scan(self, body: Body, states: Sequence[str], along: Sequence[str], outputs: Sequence[str]) -> tuple[str, ...]:
+        """Add a loop over the first axis of `along`: `body` adds the nodes of one step.
+
+        It is given the names of the states and of each one's element, and gives the names of the next states and of
+        what the step puts out, all of them different. `outputs` name what is put out, stacked; returns the names of
+        the last states.
+        """
 
     def ints(self, values: Sequence[int] | Sequence[Sequence[int]] | int) -> str:
         """An int64 constant: a 1-D or 2-D tensor, or a scalar for a bare number."""
@@ -112,7 +124,7 @@ class Layer(ABC):
         fork: whose layer it is; mirrors: the source file that defines it.
         loss: the first top counts in the objective unless loss_weight says otherwise.
         source: its tops are the inputs of the port.
-        sinks: a top may be absent or consumes bottoms for side effects only.
+        sink: only writes its bottoms somewhere, which a port does not: they stay outputs instead.
         varying: how many rows the tops have depends on the data; the inferred count is the most that is possible.
         no_onnx: why ONNX cannot say it (empty where it can).
     """
@@ -125,6 +137,7 @@ class Layer(ABC):
     mirrors: ClassVar[str] = ""
     loss: ClassVar[bool] = False
     source: ClassVar[bool] = False
+    sink: ClassVar[bool] = False
     varying: ClassVar[bool] = False
     no_onnx: ClassVar[str] = ""
 
@@ -152,7 +165,10 @@ class Layer(ABC):
 
     @abstractmethod
     def infer(self, bottoms: Shapes) -> Inferred:
-        """Shapes of tops and parameters from those of the bottoms; raises `Misfit` where Caffe would stop."""
+        """Shapes of tops and parameters from those of the bottoms; raises `Misfit` where Caffe would stop.
+
+        A source has no bottoms: it gets the shapes that the caller of `graph.build` gives for its tops, () for none.
+        """
 
     @abstractmethod
     def torch(self, bottoms: Shapes) -> Call:
