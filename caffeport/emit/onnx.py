@@ -13,6 +13,7 @@ from caffeport.emit.names import name_graph
 from caffeport.errors import CaffeportError, Unportable, raise_all
 from caffeport.graph import Graph, Node, Value, at_batch, free_axes, varying_values
 from caffeport.layers import Shape
+from caffeport.layers.base import Body
 
 OPSET = 17
 #: The intermediate representation version that goes with the opset, so that older runtimes read the file too.
@@ -68,6 +69,26 @@ class _Site:
         self._nodes.nodes.append(helper.make_node(op_type, list(inputs), list(made), name=made[0], **attributes))
         return made
 
+    def scan(self, body: Body, states: Sequence[str], along: Sequence[str], outputs: Sequence[str]) -> tuple[str, ...]:
+        stem = self._node.name
+        inside = [self._nodes.fresh(f"{stem}/state") for _ in states]
+        elements = [self._nodes.fresh(f"{stem}/element") for _ in along]
+        outside, self._nodes.nodes = self._nodes.nodes, []
+        try:
+            following, put = body(inside, elements)
+            step = self._nodes.nodes
+        finally:
+            self._nodes.nodes = outside
+        # Weights and constants stand outside, where the body sees them by name.
+        taken, given = ([_anything(name) for name in names] for names in ([*inside, *elements], [*following, *put]))
+        graph = helper.make_graph(step, f"{stem}/step", taken, given)
+        last = tuple(self._nodes.fresh(f"{stem}/last") for _ in states)
+        made = [*last, *outputs]
+        node = helper.make_node("Scan", [*states, *along], made, name=stem, body=graph, num_scan_inputs=len(along))
+        self._nodes.nodes.append(node)
+        self._first = False
+        return last
+
     def ints(self, values: Sequence[int] | Sequence[Sequence[int]] | int) -> str:
         return self._nodes.constant(f"{self._node.name}/ints", np.asarray(values, np.int64))
 
@@ -76,6 +97,11 @@ class _Site:
 
     def refuse(self, reason: str) -> Unportable:
         return Unportable(self._node.label, reason, "", "leave .onnx out; .pt, .py and .pt2 have the layer")
+
+
+def _anything(name: str) -> onnx.ValueInfoProto:
+    """A float value of a loop's body, its shape left to the runtime."""
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
 
 
 def _nodes(graph: Graph) -> tuple[_Nodes, dict[str, tuple[int, int]]]:
