@@ -119,7 +119,10 @@ class WireBlob(Blob):
 
     @cached_property
     def _layout(self) -> _Layout:
-        return _read_layout(self._wire, self._begin, self._end, self._label)
+        try:
+            return _read_layout(self._wire, self._begin, self._end)
+        except UnreadableFile as error:
+            raise UnreadableFile(f"{error.where}: {self._label}", error.what, error.allowed, error.todo) from None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -169,7 +172,7 @@ class WireBlob(Blob):
         return out.reshape(self.shape)
 
 
-def _read_layout(wire: Wire, begin: int, end: int, label: str) -> _Layout:
+def _read_layout(wire: Wire, begin: int, end: int) -> _Layout:
     """Read a BlobProto: its shape, and where its values lie. Raises UnreadableFile."""
     shape: list[int] = []
     old_shape: dict[int, int] = {}
@@ -192,7 +195,7 @@ def _read_layout(wire: Wire, begin: int, end: int, label: str) -> _Layout:
     dims = tuple(old_shape.get(i, 0) for i in range(BLOB_NUM, BLOB_WIDTH + 1)) if old_shape else tuple(shape)
     values = _choose(wire, runs, (BLOB_DOUBLE, BLOB_DATA, BLOB_RAW), raw_types[BLOB_RAW_TYPE], begin)
     diffs = _choose(wire, runs, (BLOB_DOUBLE_DIFF, BLOB_DIFF, BLOB_RAW_DIFF), raw_types[BLOB_RAW_DIFF_TYPE], begin)
-    _check_counts(f"{wire.where(begin)}: {label}", dims, values, diffs)
+    _check_counts(str(wire.where(begin)), dims, values, diffs)
     return _Layout(dims, bool(old_shape), values, diffs)
 
 

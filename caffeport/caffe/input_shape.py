@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from caffeport.caffe.net import LayerDef
-from caffeport.caffe.sides import fan_in_sides
+from caffeport.caffe.sides import fan_in, fan_in_sides
 from caffeport.caffe.weights import Weights, read_mean
 from caffeport.errors import CaffeportError, Refused
 
@@ -41,6 +41,9 @@ def find_shape(
         if mean is not None:
             told_by = told_by if sides else "as the mean file has it"
             sides, channels = sides or mean[1:], channels or mean[0]
+    columns = _from_inner_product(blob, body, weights)
+    if columns and (sides is None or channels is None):
+        return (1, columns), "as the weights of its InnerProduct want it"
     channels = _from_weights(blob, body, weights) or channels
     if sides is None and channels is not None and weights is not None:
         told_by = "the usual size that fits the weights"
@@ -115,6 +118,12 @@ def _from_weights(blob: str, body: Sequence[LayerDef], weights: Weights | None) 
         if layer.type not in ("Concat", "Slice", "InnerProduct", "Deconvolution", "Reshape", "Flatten", "Crop"):
             same.update(layer.tops)
     return None
+
+
+def _from_inner_product(blob: str, body: Sequence[LayerDef], weights: Weights | None) -> int:
+    """How many values an InnerProduct that reads the blob itself wants; 0 where none does."""
+    readers = (layer for layer in body if layer.type == "InnerProduct" and blob in layer.bottoms)
+    return max((fan_in(layer, weights) for layer in readers), default=0) if weights is not None else 0
 
 
 def _usual(blob: str, channels: int, found: Sequence[tuple[int, bool]], file: str) -> Shape | None:

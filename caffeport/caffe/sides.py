@@ -87,7 +87,7 @@ def _walk(blob: str, start: Map, steps: Sequence[_Step], weights: Weights) -> tu
     for step in steps:
         layer = step.layer
         if layer.type == "InnerProduct":
-            columns = _columns(layer, weights)
+            columns = fan_in(layer, weights)
             channels, side = maps.get(layer.bottoms[0], (0, 0))
             return columns > 0 and channels * side * side == columns, exact
         result = _through(step, maps)
@@ -123,7 +123,7 @@ def _through(step: _Step, maps: Mapping[str, Map]) -> tuple[Map, bool] | None:
     return ((channels, side), True) if layer.type in _SAME_SHAPE else None
 
 
-def _columns(layer: LayerDef, weights: Weights) -> int:
+def fan_in(layer: LayerDef, weights: Weights) -> int:
     """How many values the InnerProduct's weights want; 0 where that cannot be told."""
     blobs = weights.get(layer.name, ())
     if not blobs or len(blobs[0].shape) < 2 or layer.fields().sub("inner_product_param").bool("transpose", False):
