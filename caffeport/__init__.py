@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from caffeport.convert import convert
     from caffeport.graph import build
     from caffeport.inspection import inspect
+    from caffeport.layers.registered import register_python_layer
     from caffeport.port import open_port
     from caffeport.upgrade import upgrade
 
@@ -45,6 +46,7 @@ _HOMES = {
     "open_weights": "caffeport.caffe.weights",
     "parse_net": "caffeport.caffe.net",
     "read_net": "caffeport.caffe.net",
+    "register_python_layer": "caffeport.layers.registered",
     "upgrade": "caffeport.upgrade",
 }
 
@@ -66,6 +68,7 @@ __all__ = [
     "open_weights",
     "parse_net",
     "read_net",
+    "register_python_layer",
     "upgrade",
 ]
 

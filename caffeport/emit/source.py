@@ -59,13 +59,20 @@ def emit(graph: Graph, standalone: bool = True, notes: Mapping[str, str] | None 
     calls = {node.index: node.layer.torch(node.shapes) for node in graph.computing}
     carried = sorted({call.name for call in calls.values() if "." not in call.name})
     body = _class(graph, names, calls)
+    users = _users_modules(calls)
     if not standalone:
-        imports = f"from caffeport.nn import {', '.join(carried)}\n" if carried else ""
+        imports = users + (f"from caffeport.nn import {', '.join(carried)}\n" if carried else "")
         return f"from __future__ import annotations\n\nimport torch\nfrom torch import Tensor, nn\n{imports}\n\n{body}"
     loader = LOADER.format(cls=names.cls, tie="    model.tie()\n" if shares(graph) else "")
     code = "\n\n".join([*_carry(carried), body]) + loader
     title = f'"""{_title(graph)}\n\n{_interface(graph)}\n{_notes(notes or {})}"""'
-    return f"{title}\n\n{_imports(code)}\n\n{code}"
+    return f"{title}\n\n{_imports(code)}{users}\n\n{code}"
+
+
+def _users_modules(calls: Mapping[int, Call]) -> str:
+    """Imports of the classes that the user registered for Python layers: named by themselves, not by the net."""
+    names = {call.name.rpartition(".")[0] for call in calls.values() if "." in call.name} - {"nn"}
+    return "".join(f"import {name}\n" for name in sorted(names))
 
 
 def _imports(code: str) -> str:
