@@ -8,8 +8,8 @@ from caffeport.data.hdf5 import Hdf5Source
 from caffeport.data.layers import DataLayer, open_layer
 from caffeport.data.lists import PictureFiles, csv_table, folder, image_list, lamem, lamem_splits, memcat
 from caffeport.data.opening import open_source
-from caffeport.data.pack import pack
 from caffeport.data.packed import PackedPictures, is_pack
+from caffeport.data.packing import pack
 from caffeport.data.source import Item, Label, Source, batches, check_disjoint
 
 __all__ = [

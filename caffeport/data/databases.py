@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,17 +30,12 @@ class LmdbSource(Source):
     def __init__(self, path: str | os.PathLike[str]) -> None:
         """Open the database and list its keys. Raises UnreadableFile, Refused (LevelDB, or no `lmdb` package)."""
         self.name = os.fspath(path)
-        self._raw_keys: list[bytes] = []
         try:
             with _environment(self.name).begin() as transaction:
-                self._raw_keys = list(transaction.cursor().iternext(keys=True, values=False))
+                self._raw_keys: list[bytes] = list(transaction.cursor().iternext(keys=True, values=False))
         except need("lmdb", self.name).Error as error:
             raise UnreadableFile(self.name, f"cannot be read as LMDB ({error})") from None
-
-    @cached_property
-    def keys(self) -> Sequence[str]:
-        """The keys as text; bytes that are no UTF-8 survive as escapes."""
-        return [key.decode("utf-8", "backslashreplace") for key in self._raw_keys]
+        self.keys: Sequence[str] = [key.decode("utf-8", "backslashreplace") for key in self._raw_keys]
 
     def datum(self, index: int) -> Datum:
         """One record. Raises UnreadableFile."""
@@ -74,7 +68,8 @@ class PairedLmdb(Source):
         """Open both. Raises Refused where their counts, or the numbers that their keys begin with, differ."""
         self.pictures, self.scores = LmdbSource(pictures), LmdbSource(scores)
         self.name = f"{self.pictures.name} beside {self.scores.name}"
-        if len(self.pictures) != len(self.scores):
+        self.keys: Sequence[str] = self.pictures.keys
+        if len(self.keys) != len(self.scores):
             raise Refused(
                 self.name, f"{len(self.pictures)} pictures and {len(self.scores)} scores", "one score for each picture"
             )
@@ -83,11 +78,6 @@ class PairedLmdb(Source):
             if picture != score and numbers[0] and numbers[1] and int(numbers[0][0]) != int(numbers[1][0]):
                 raise Refused(self.name, f"the picture {picture!r} meets the score {score!r}", "both in the same order")
         check_unique(self.pictures.keys, self.name)
-
-    @property
-    def keys(self) -> Sequence[str]:
-        """The pictures' keys."""
-        return self.pictures.keys
 
     def read(self, index: int) -> Item:
         """A picture and its score."""

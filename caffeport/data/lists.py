@@ -106,7 +106,7 @@ def lamem(root: str | os.PathLike[str], split: str, *, check_files: bool = True)
     path = Path(root) / "splits" / f"{split}.txt"
     kind, _, number = split.partition("_")
     if kind not in LAMEM_SPLITS or not number.isdigit() or not path.is_file():
-        found = sorted(file.stem for file in path.parent.glob("*_*.txt"))
+        found = sorted(file.stem for file in (Path(root) / "splits").glob("*_*.txt"))
         raise Refused(os.fspath(root), f"has no split {split!r}", f"it has {', '.join(found) or 'no splits folder'}")
     entries = []
     for place, line in enumerate(path.read_text("utf-8").splitlines(), 1):

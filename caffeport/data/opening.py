@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Final
 
 from caffeport.data.databases import LmdbSource, PairedLmdb
 from caffeport.data.hdf5 import Hdf5Source, read_text
@@ -12,7 +13,7 @@ from caffeport.data.packed import PackedPictures, is_pack
 from caffeport.data.source import Source
 from caffeport.errors import Refused, UnreadableFile
 
-KINDS = "a pack, an LMDB, LaMem's or MemCat's folder, a folder of pictures, a .csv, an ImageData list, an .h5 file or a list"
+KINDS: Final = "a pack, an LMDB, LaMem's or MemCat's folder, pictures, a .csv, an ImageData list, an .h5 file or a list"
 
 
 def open_source(

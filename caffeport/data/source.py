@@ -66,11 +66,8 @@ class Source(ABC):
     """A data set: `len`, `source[i]`, iteration, and `keys`."""
 
     name: str
-
-    @property
-    @abstractmethod
-    def keys(self) -> Sequence[str]:
-        """The items' names, in order."""
+    keys: Sequence[str]
+    """The items' names, in order."""
 
     @abstractmethod
     def read(self, index: int) -> Item:

@@ -8,7 +8,6 @@ from caffeport.transform.mean import MeanImage, load_mean
 from caffeport.transform.picture import decode, read_bytes
 from caffeport.transform.preprocessing import Crop, Preprocessing, Resize
 from caffeport.transform.profiles import OutputMap, Profile, load_profile, profile_names
-from caffeport.transform.resize import resize
 
 __all__ = [
     "FLAGS",
@@ -28,7 +27,6 @@ __all__ = [
     "prepare",
     "profile_names",
     "read_bytes",
-    "resize",
     "sized",
     "with_flags",
 ]

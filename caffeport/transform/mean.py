@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import zipfile
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -174,7 +175,7 @@ def _read_mat(name: str, variable: str) -> tuple[NDArray[Any], str]:
         raise Refused(
             name, "is a MATLAB 7.3 file", "versions 4 to 7 are read", "save it by save(..., '-v7') or as .npy"
         ) from None
-    except (ValueError, TypeError, OSError, EOFError, KeyError, IndexError) as error:
+    except (ValueError, TypeError, OSError, EOFError, LookupError, zlib.error, io.matlab.MatReadError) as error:
         raise UnreadableFile(name, f"is no MATLAB file ({error})") from None
 
 
