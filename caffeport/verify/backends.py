@@ -17,7 +17,13 @@ from caffeport.emit import onnx as emit_onnx
 from caffeport.emit.names import name_graph
 from caffeport.emit.source import emit
 from caffeport.emit.torch import compile_source, module
+from caffeport.errors import CaffeportError
 from caffeport.graph import Graph, Node
+
+
+class CannotRun(CaffeportError):
+    """A back end stopped in the middle of a net: the port is wrong, or it was fed what the net does not take."""
+
 
 Arrays = Mapping[str, np.ndarray]
 #: Top k of node i.
@@ -74,7 +80,7 @@ class Torch:
 
     def watch(self, inputs: Arrays, see: Callable[[Place, np.ndarray], None]) -> None:
         """Run in chain and hand over every top as it appears; nothing is kept here."""
-        with torch.no_grad(), self.cast():
+        with torch.no_grad(), self.cast(), stops(self.graph.net.file):
             self.run(inputs, lambda place, tensor: see(place, tensor.detach().numpy()))
 
     @contextmanager
@@ -111,13 +117,25 @@ class Torch:
     def alone(self, node: Node, bottoms: Sequence[np.ndarray]) -> list[np.ndarray]:
         part, call = self.part(node), node.layer.torch(node.shapes)
         fed = [self.tensor(bottom) for bottom in bottoms]
-        with torch.no_grad(), self.cast():
+        with torch.no_grad(), self.cast(), stops(node.label):
             tops = [part(bottom) for bottom in fed] if call.each else part(*fed)
-        return [top.numpy() for top in ([tops] if isinstance(tops, Tensor) else list(tops or ()))]
+        return [top.detach().numpy() for top in ([tops] if isinstance(tops, Tensor) else list(tops or ()))]
 
     def tensor(self, array: np.ndarray, gradient: bool = False) -> Tensor:
         """An array as a tensor of its own, in the port's precision."""
         return torch.tensor(array, dtype=self.dtype, requires_grad=gradient)
+
+
+@contextmanager
+def stops(where: str) -> Iterator[None]:
+    """Turn what torch and ONNX Runtime raise in the middle of a run into `CannotRun`."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    kinds = (state.Fail, state.InvalidArgument, state.RuntimeException, state.InvalidGraph, state.NotImplemented)
+    try:
+        yield
+    except (RuntimeError, IndexError, ValueError, *kinds) as error:
+        raise CannotRun(where, f"the port does not run ({str(error).splitlines()[0][:300]})") from None
 
 
 def _writable(array: np.ndarray) -> np.ndarray:
@@ -164,19 +182,23 @@ class Onnx:
     def chain(self, inputs: Arrays) -> Tops:
         made = [(node, k, value) for node in self.graph.nodes for k, value in enumerate(node.tops)]
         kept = [value for node, _, value in made if not node.layer.source]
-        session = _session(self.graph, self.state, kept)
         fed = {value.name: inputs[value.blob] for value in self.graph.inputs}
         wanted = list(dict.fromkeys(value.name for value in kept))
-        got = fed | dict(zip(wanted, session.run(wanted, fed), strict=True))
+        with stops(self.graph.net.file):
+            session = _session(self.graph, self.state, kept)
+            got = fed | dict(zip(wanted, session.run(wanted, fed), strict=True))
         return {(node.index, k): got[value.name] for node, k, value in made}
 
     def alone(self, node: Node, bottoms: Sequence[np.ndarray]) -> list[np.ndarray]:
+        if not node.tops:
+            return []
         graph = self.graph.alone(node)
         keys = name_graph(graph).state
         owners = [param.owner or (node.index, k) for k, param in enumerate(node.params)]
         state = {keys[0, k]: self.state[self.keys[owner]] for k, owner in enumerate(owners)}
         fed = {value.name: array for value, array in zip(node.bottoms, bottoms, strict=True)}
-        return list(_session(graph, state).run([value.name for value in node.tops], fed))
+        with stops(node.label):
+            return list(_session(graph, state).run([value.name for value in node.tops], fed))
 
 
 def _session(graph: Graph, state: Arrays, keep: Sequence[Any] = ()) -> Any:
