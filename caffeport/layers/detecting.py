@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from caffeport.layers.base import Onnx
 
@@ -103,3 +104,31 @@ def _nothing(g: Onnx, where: str, n: str) -> str:
     rows = g.op("Squeeze", [g.op("Mul", [g.op("Cast", [empty], to=7), n])])
     numbers = g.op("Cast", [g.op("Range", [g.ints(0), rows, g.ints(1)])], to=1)
     return g.op("Pad", [g.op("Unsqueeze", [numbers, g.ints([1])]), g.ints((0, 0, 0, 6)), g.floats(-1.0)])
+
+
+def align(got: Any, want: Any) -> Any:
+    """Detections (1 x 1 x R x 7) in the order of Caffe's, which sorts equal scores in no particular order.
+
+    Rows of equal picture, label and score change places. Of the rows with a picture's lowest score Caffe may have
+    kept others: there only picture and score count.
+    """
+    if got.shape != want.shape:
+        return got
+    waiting: dict[tuple[float, ...], list[Any]] = {}
+    for row in got.reshape(-1, 7):
+        waiting.setdefault(tuple(row[:3]), []).append(row)
+    placed, open_rows = got.copy().reshape(-1, 7), []
+    for number, row in enumerate(want.reshape(-1, 7)):
+        group = waiting.get(tuple(row[:3]), [])
+        if group:
+            near = min(range(len(group)), key=lambda k: float(abs(group[k] - row).max()))
+            placed[number] = group.pop(near)
+        else:
+            open_rows.append((number, row))
+    left = sorted((row[0], row[2]) for group in waiting.values() for row in group)
+    lowest = {row[0]: row[2] for row in sorted(want.reshape(-1, 7), key=lambda row: -float(row[2]))}
+    if left != sorted((row[0], row[2]) for _, row in open_rows) or any(score != lowest[n] for n, score in left):
+        return got
+    for number, row in open_rows:
+        placed[number] = row
+    return placed.reshape(got.shape)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 from caffeport.caffe.fields import Fields
 from caffeport.layers.base import Call, Inferred, Layer, Misfit, Onnx, Shapes, Site
-from caffeport.layers.detecting import decode, detect
+from caffeport.layers.detecting import align, decode, detect
 from caffeport.layers.shapes import count
 
 LOWEST = -3.4028234663852886e38
@@ -91,6 +92,10 @@ class DetectionOutput(Layer):
             location = g.op("Gather", [location, g.ints(labels)], axis=2)
         decoded = decode(g, location, g.bottoms[2], self.code, self.variance_in_target)
         detect(g, labels, decoded, scores, (self.threshold, self.overlap, self._candidates(boxes), self.keep))
+
+    def aligned(self, got: Any, want: Any) -> Any:
+        """See `detecting.align`."""
+        return align(got, want)
 
     def _labels(self) -> int:
         return self.classes - (0 <= self.background < self.classes)
