@@ -82,6 +82,16 @@ class Case:
         """What Caffe had in a top right after the layer ran; None where the case records samples only."""
         return self.arrays.get(f"top/{self.places[node.index]}/{k}")
 
+    @property
+    def backward(self) -> bool:
+        """Whether gradients were computed: Caffe goes backward below a loss, or down to inputs that want a gradient.
+
+        A recording with neither holds zeros for every parameter, which no backward pass wrote.
+        """
+        wanted = any(name.startswith("dbottom/") for name in self.arrays)
+        lossy = any(weight for node in self.graph.nodes for weight in node.loss_weights)
+        return bool(self.meta.get("backward")) and (wanted or lossy)
+
     def under(self, kind: str) -> Iterator[tuple[str, np.ndarray]]:
         """Recorded arrays of one kind (``seed``, ``dbottom``), by the rest of their names."""
         for name in self.arrays:
