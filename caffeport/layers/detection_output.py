@@ -95,7 +95,7 @@ class DetectionOutput(Layer):
 
     def aligned(self, got: Any, want: Any) -> Any:
         """See `detecting.align`."""
-        return align(got, want)
+        return align(got, want, self.keep)
 
     def _labels(self) -> int:
         return self.classes - (0 <= self.background < self.classes)
