@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "caffeport"
 
 #: The parts, from the one that imports nothing to the one that may import everything.
-ORDER = """
+_ORDER = """
 version errors files
 caffe.tree caffe.wire caffe.schema caffe.scalars caffe.fields caffe.text caffe.blob caffe.hdf5 caffe.binary
 caffe.weights caffe.encode caffe.write caffe.upgrade_v0 caffe.upgrade caffe.net caffe.training caffe.sides
@@ -22,7 +22,8 @@ caffe.input_shape caffe.deploy
 layers graph nn emit transform profiles port artefacts data models
 convert upgrade inspection support coverage
 verify predict evaluate bench cli demo
-""".split()
+"""
+ORDER = _ORDER.split()
 
 ALLOWED_TORCH_FREE = ("errors", "files", "version", "caffe", "layers", "graph", "inspection", "support", "coverage")
 

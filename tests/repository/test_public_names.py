@@ -33,4 +33,4 @@ def test_every_error_is_a_caffeport_error() -> None:
     for value in vars(errors).values():
         if inspect.isclass(value) and issubclass(value, Exception):
             assert issubclass(value, caffeport.CaffeportError)
-            assert value.__name__ in (errors.__doc__ or ""), f"{value.__name__} is missing from the tree in the docstring"
+            assert value.__name__ in (errors.__doc__ or ""), f"{value.__name__} is not in the tree in the docstring"
