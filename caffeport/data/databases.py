@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_OPEN: dict[tuple[int, str], Any] = {}
-"""Open environments by process and path: LMDB must not open a file twice in a process, nor carry one over a fork."""
+_OPEN: dict[tuple[int, int, int], Any] = {}
+"""Open environments by process and file (device, inode): LMDB must not open a file twice in a process, nor carry one over a fork."""
 
 
 class LmdbSource(Source):
@@ -110,18 +110,19 @@ def score_of(datum: Datum) -> Label:
 
 def _environment(path: str) -> Any:
     """The open database of this process. Raises UnreadableFile, Refused."""
-    real = os.path.realpath(path)
-    if (os.getpid(), real) in _OPEN:
-        return _OPEN[os.getpid(), real]
-    lmdb = need("lmdb", path)
-    folder = Path(path)
-    if folder.is_dir() and (folder / "CURRENT").exists():
-        raise Refused(path, "is a LevelDB database", "LMDB is read", "convert it with Caffe's own tools")
-    file = folder / "data.mdb" if folder.is_dir() else folder
-    if not file.is_file():
-        raise UnreadableFile(path, "is no LMDB: there is no data.mdb", "a folder with data.mdb, or the file itself")
+    is_folder = os.path.isdir(path)
     try:
-        opened = lmdb.open(path, readonly=True, lock=False, subdir=folder.is_dir(), readahead=False, max_dbs=0)
+        status = os.stat(Path(path) / "data.mdb" if is_folder else path)
+    except (OSError, ValueError):
+        if is_folder and (Path(path) / "CURRENT").exists():
+            raise Refused(path, "is a LevelDB database", "LMDB is read", "convert it with Caffe's own tools") from None
+        raise UnreadableFile(path, "is no LMDB", "a folder with data.mdb, or the file itself") from None
+    known = (os.getpid(), status.st_dev, status.st_ino)
+    if known in _OPEN:
+        return _OPEN[known]
+    lmdb = need("lmdb", path)
+    try:
+        opened = lmdb.open(path, readonly=True, lock=False, subdir=is_folder, readahead=False, max_dbs=0)
     except (lmdb.Error, OSError) as error:
         raise UnreadableFile(path, f"cannot be opened as LMDB ({error})") from None
-    return _OPEN.setdefault((os.getpid(), real), opened)
+    return _OPEN.setdefault(known, opened)

@@ -26,6 +26,7 @@ def test_importing_is_light() -> None:
 @pytest.mark.parametrize("package", ["lmdb", "h5py", "cv2", "scipy.io"])
 def test_a_missing_package_is_named(package: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.setattr("caffeport.data.databases._OPEN", {})
     (tmp_path / "mean.mat").write_bytes(b"MATLAB 5.0")
     use: dict[str, Callable[[], object]] = {
         "lmdb": lambda: LmdbSource(GOLDEN / "lmdb-raw"),
