@@ -19,9 +19,7 @@ class BatchNorm(nn.Module):
     variance: Tensor
     factor: Tensor
 
-    def __init__(
-        self, channels: int, eps: float = 1e-5, fraction: float = 0.999, stored: bool | None = None
-    ) -> None:
+    def __init__(self, channels: int, eps: float = 1e-5, fraction: float = 0.999, stored: bool | None = None) -> None:
         super().__init__()
         self.eps, self.fraction, self.stored = eps, fraction, stored
         self.register_buffer("mean", torch.zeros(channels))

@@ -31,14 +31,15 @@ class Eltwise(nn.Module):
         if self.coeff:
             bottoms = tuple(x if c == 1 else c * x for c, x in zip(self.coeff, bottoms, strict=True))
         top = bottoms[0]
-        for x in bottoms[1:]:
+        for place, x in enumerate(bottoms[1:], 1):
             if self.operation == "SUM":
                 top = top + x
             elif self.operation == "PROD":
                 top = top * x
             else:
-                # Caffe gives a tie's whole gradient to one bottom; torch.maximum would halve it.
-                top = torch.where(top > x, top, x)
+                # Caffe gives a tie's whole gradient to one bottom (torch.maximum would halve it): of the first two to
+                # the second, later on to the earlier one.
+                top = torch.where(top > x, top, x) if place == 1 else torch.where(x > top, x, top)
         return top
 
     def extra_repr(self) -> str:
@@ -52,5 +53,5 @@ class Split(nn.Module):
         super().__init__()
         self.tops = tops
 
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        return (x,) * self.tops
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
+        return x if self.tops == 1 else (x,) * self.tops

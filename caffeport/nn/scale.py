@@ -12,12 +12,11 @@ class Scale(nn.Module):
     Where it is not `learned`, the factor is the second input.
     """
 
-    def __init__(
-        self, shape: tuple[int, ...], wide: tuple[int, ...], bias: bool = False, learned: bool = True
-    ) -> None:
+    def __init__(self, shape: tuple[int, ...], wide: tuple[int, ...], bias: bool = False, learned: bool = True) -> None:
         super().__init__()
         self.wide = wide
-        self.weight = nn.Parameter(torch.ones(shape)) if learned else None
+        if learned:
+            self.weight = nn.Parameter(torch.ones(shape))
         self.bias = nn.Parameter(torch.zeros(shape)) if bias else None
 
     def forward(self, x: Tensor, factor: Tensor | None = None) -> Tensor:
@@ -35,7 +34,8 @@ class Bias(nn.Module):
     def __init__(self, shape: tuple[int, ...], wide: tuple[int, ...], learned: bool = True) -> None:
         super().__init__()
         self.wide = wide
-        self.bias = nn.Parameter(torch.zeros(shape)) if learned else None
+        if learned:
+            self.bias = nn.Parameter(torch.zeros(shape))
 
     def forward(self, x: Tensor, term: Tensor | None = None) -> Tensor:
         return x + (self.bias if term is None else term).view(self.wide)

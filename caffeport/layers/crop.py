@@ -1,0 +1,53 @@
+"""Crop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from caffeport.caffe.fields import Fields
+from caffeport.layers.base import Call, Inferred, Layer, Misfit, Onnx, Shape, Shapes, Site
+from caffeport.layers.shapes import axis_of, show
+
+
+@dataclass(frozen=True, slots=True)
+class Crop(Layer):
+    """Cuts the first bottom to the second's sides from `axis` on, starting at `offset` (one for all axes, or each)."""
+
+    type = "Crop"
+    bottoms = (2, 2)
+    mirrors = "crop_layer.cpp"
+
+    axis: int
+    offset: tuple[int, ...]
+
+    @classmethod
+    def read(cls, f: Fields, at: Site) -> Crop:
+        p = f.sub("crop_param")
+        return cls(p.int("axis"), p.ints("offset"))
+
+    def infer(self, bottoms: Shapes) -> Inferred:
+        axis = axis_of(self.axis, len(bottoms[0]))
+        if len(bottoms[1]) != len(bottoms[0]):
+            raise Misfit(f"bottom 1 is {show(bottoms[1])}, bottom 0 is {show(bottoms[0])}", "as many axes are needed")
+        for place, start in enumerate(self._offsets(bottoms), axis):
+            if start + bottoms[1][place] > bottoms[0][place]:
+                raise Misfit(
+                    f"takes {bottoms[1][place]} from {start} on of axis {place}, which has {bottoms[0][place]}",
+                    "it must lie within the first bottom",
+                )
+        return Inferred(((*bottoms[0][:axis], *bottoms[1][axis:]),))
+
+    def torch(self, bottoms: Shapes) -> Call:
+        return Call("Crop", (axis_of(self.axis, len(bottoms[0])), self._offsets(bottoms)))
+
+    def onnx(self, g: Onnx) -> None:
+        axis, starts = axis_of(self.axis, len(g.shapes[0])), self._offsets(g.shapes)
+        ends = [start + side for start, side in zip(starts, g.shapes[1][axis:], strict=True)]
+        axes = range(axis, len(g.shapes[0]))
+        g.op("Slice", [g.bottoms[0], g.ints(starts), g.ints(ends), g.ints(list(axes))], g.tops)
+
+    def _offsets(self, bottoms: Shapes) -> Shape:
+        axes = len(bottoms[0]) - axis_of(self.axis, len(bottoms[0]))
+        if len(self.offset) > 1 and len(self.offset) != axes:
+            raise Misfit(f"offset is given {len(self.offset)} times for {axes} axes", "none, one, or one per axis")
+        return self.offset if len(self.offset) > 1 else (self.offset or (0,)) * axes

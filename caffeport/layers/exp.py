@@ -1,0 +1,41 @@
+"""Exp."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import log
+
+from caffeport.caffe.fields import Fields
+from caffeport.layers.base import Call, Layer, Onnx, Shapes, Site
+from caffeport.layers.shapes import unary
+from caffeport.layers.steps import chain
+
+
+@dataclass(frozen=True, slots=True)
+class Exp(Layer):
+    """base ^ (shift + scale * x); base -1 stands for e."""
+
+    type = "Exp"
+    mirrors = "exp_layer.cpp"
+
+    base: float
+    scale: float
+    shift: float
+
+    @classmethod
+    def read(cls, f: Fields, at: Site) -> Exp:
+        p = f.sub("exp_param")
+        base = p.float("base")
+        if base != -1 and base <= 0:
+            raise p.refuse("base", f"is {base}", "above 0 is possible, or -1 for e")
+        return cls(base, p.float("scale"), p.float("shift"))
+
+    infer = unary
+
+    def torch(self, bottoms: Shapes) -> Call:
+        options = {"base": (self.base, -1.0), "scale": (self.scale, 1.0), "shift": (self.shift, 0.0)}
+        return Call("Exp", (), {name: value for name, (value, default) in options.items() if value != default})
+
+    def onnx(self, g: Onnx) -> None:
+        rate = 1.0 if self.base == -1 else log(self.base)
+        chain(g, ("Mul", rate * self.scale), ("Add", rate * self.shift), ("Exp", None))
