@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _OPEN: dict[tuple[int, int, int], Any] = {}
-"""Open environments by process and file (device, inode): LMDB must not open a file twice in a process, nor carry one over a fork."""
+"""Open environments by process and file (device, inode): LMDB must not open one twice, nor carry one over a fork."""
 
 
 class LmdbSource(Source):
