@@ -112,6 +112,8 @@ def _phases(net: Message, file: str, stages: Sequence[str]) -> list[str]:
                 raise
         else:
             found.append(phase)
+    if not found:
+        raise Refused(file, "the net has no layers in any phase")
     return found
 
 
@@ -194,6 +196,7 @@ class _Surgeon:
         for layer in everything:
             if layer in heads:
                 layers.append(activation(layer, "prob" if len(heads) == 1 and "prob" not in taken else None))
+                layer = replace(layer, tops=layer.tops[:1])  # the second was the activation's, which makes it now
             layers.append(layer)
         return layers
 
