@@ -74,6 +74,7 @@ class Torch:
         return made.train(self.graph.net.phase == "TRAIN")
 
     def chain(self, inputs: Arrays) -> Tops:
+        """See `Backend.chain`."""
         found: Tops = {}
         self.watch(inputs, found.__setitem__)
         return found
@@ -115,6 +116,7 @@ class Torch:
         return self.module.get_submodule(self.names.modules[node.index])
 
     def alone(self, node: Node, bottoms: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """See `Backend.alone`."""
         part, call = self.part(node), node.layer.torch(node.shapes)
         fed = [self.tensor(bottom) for bottom in bottoms]
         with torch.no_grad(), self.cast(), stops(node.label):
@@ -180,6 +182,7 @@ class Onnx:
         self.keys = name_graph(graph).state
 
     def chain(self, inputs: Arrays) -> Tops:
+        """See `Backend.chain`."""
         made = [(node, k, value) for node in self.graph.nodes for k, value in enumerate(node.tops)]
         kept = [value for node, _, value in made if not node.layer.source]
         fed = {value.name: inputs[value.blob] for value in self.graph.inputs}
@@ -190,6 +193,7 @@ class Onnx:
         return {(node.index, k): got[value.name] for node, k, value in made}
 
     def alone(self, node: Node, bottoms: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """See `Backend.alone`."""
         if not node.tops:
             return []
         graph = self.graph.alone(node)

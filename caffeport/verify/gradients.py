@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from caffeport.verify.backends import Place, Torch
+from caffeport.verify.backends import Place, Torch, stops
 
 if TYPE_CHECKING:
     from caffeport.verify.run import Run
@@ -18,8 +18,13 @@ if TYPE_CHECKING:
 
 def backward(run: Run, port: Torch) -> dict[str, np.ndarray]:
     """All recorded gradients, by their recorded names, computed by the port (which this puts in its precision)."""
-    case = run.case
     port.module.to(port.dtype)
+    with stops(run.case.graph.net.file):
+        return _backward(run, port)
+
+
+def _backward(run: Run, port: Torch) -> dict[str, np.ndarray]:
+    case = run.case
     tops: dict[Place, Tensor] = {}
     port.run(case.inputs, tops.__setitem__, gradient=True)
     last = {value.name: tops[node.index, k] for node in case.graph.nodes for k, value in enumerate(node.tops)}
@@ -28,12 +33,12 @@ def backward(run: Run, port: Torch) -> dict[str, np.ndarray]:
             tensor.retain_grad()
     objective = _objective(run, port, tops, last)
     if objective.requires_grad:
-        objective.backward()
+        torch.autograd.backward(objective)
     found = {f"dbottom/{blob}": gradient(last[blob], want.shape) for blob, want in case.under("dbottom")}
     for name, want in case.under("dparam"):
         node, k = run.recorded(name)
-        owner, _, tensor = port.names.state[node.index, k].rpartition(".")
-        found[f"dparam/{name}"] = gradient(getattr(port.module.get_submodule(owner), tensor), want.shape)
+        owner, _, attribute = port.names.state[node.index, k].rpartition(".")
+        found[f"dparam/{name}"] = gradient(getattr(port.module.get_submodule(owner), attribute), want.shape)
     return found
 
 

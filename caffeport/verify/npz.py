@@ -52,14 +52,14 @@ class Npz(Mapping[str, np.ndarray]):
 
     def broken(self, error: Exception) -> BadCase:
         """The refusal for a file that cannot be read."""
-        return BadCase(str(self.path), f"cannot be read ({error})", "an .npz of plain arrays is needed, without pickles")
+        return BadCase(str(self.path), f"cannot be read ({error})", "an .npz of plain arrays is needed")
 
     def _entry(self, info: zipfile.ZipInfo) -> tuple[str, Entry]:
         name = info.filename.removesuffix(".npy")
         with self._archive.open(info) as stream:
             shape, dtype, start = _header(stream)
         if dtype.hasobject:
-            raise BadCase(str(self.path), f"holds pickled objects in {name!r}", "plain arrays only: pickles can run code")
+            raise BadCase(str(self.path), f"holds pickled objects in {name!r}", "plain arrays only: a pickle runs code")
         if dtype.kind not in _KINDS or len(shape) > MOST_AXES:
             raise BadCase(str(self.path), f"{name!r} is of type {dtype} and {len(shape)} axes", "numbers are read")
         size = prod(shape) * dtype.itemsize

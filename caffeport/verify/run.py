@@ -11,7 +11,7 @@ import torch
 
 from caffeport.errors import BadCase, CaffeportError, Unportable
 from caffeport.graph import Node
-from caffeport.verify.backends import Arrays, Backend, Onnx, Place, Tops, Torch
+from caffeport.verify.backends import Arrays, Backend, CannotRun, Onnx, Place, Tops, Torch
 from caffeport.verify.case import Case
 from caffeport.verify.compare import Comparison, compare, distance
 from caffeport.verify.gradients import backward
@@ -78,13 +78,17 @@ class Run:
         if not case.sampled:
             yield from self.alone(ready)
         ready = self.port(backend) if training and port is None else ready
-        tops = self.tops if backend == "module" and port is None else ready.chain(case.inputs)
-        yield from self.chained(tops)
+        try:
+            tops = self.tops if backend == "module" and port is None else ready.chain(case.inputs)
+            yield from self.chained(tops)
+        except CannotRun as stop:
+            yield Comparison(case.name, "the net", "chain", problem=str(stop))
+            return
         if backend == "module" and port is None:
             ready = self._module
         if isinstance(ready, Torch):
             yield from self.changed(ready)
-            if case.meta.get("backward"):
+            if case.backward:
                 yield from self.gradients(self.port(backend) if port is None else port)
 
     def port(self, backend: str, dtype: torch.dtype = torch.float32) -> Backend:
@@ -125,10 +129,14 @@ class Run:
                 got = port.alone(node, bottoms)
             except Unportable:
                 continue
+            except CannotRun as stop:
+                yield Comparison(node.name, "the layer", "alone", problem=str(stop))
+                continue
             for k in range(len(node.tops)):
                 want = self.case.top(node, k)
                 if want is not None:
-                    yield compare(got[k], want, layer=node.name, what=top_name(node, k), mode="alone")
+                    own = node.layer.aligned(got[k], want)
+                    yield compare(own, want, layer=node.name, what=top_name(node, k), mode="alone")
 
     def fed(self) -> Iterator[tuple[Node, list[np.ndarray]]]:
         """Every layer that computes, with what Caffe had in its bottoms when it ran."""
@@ -150,7 +158,8 @@ class Run:
                 noise = self.noise[node.index, k]
                 want = self.case.top(node, k)
                 if want is not None:
-                    yield compare(got, want, layer=node.name, what=what, mode="chain", noise=noise)
+                    own = node.layer.aligned(got, want)
+                    yield compare(own, want, layer=node.name, what=what, mode="chain", noise=noise)
                 else:
                     yield from self.sampled(node, k, got, noise)
         yield from self.outputs(tops)
@@ -162,7 +171,9 @@ class Run:
             node, k = makers[blob]
             if (node.index, k) in tops:
                 noise = self.noise[node.index, k]
-                yield compare(tops[node.index, k], want, layer=node.name, what=f"output {blob!r}", mode="chain", noise=noise)
+                yield compare(
+                    tops[node.index, k], want, layer=node.name, what=f"output {blob!r}", mode="chain", noise=noise
+                )
 
     def sampled(self, node: Node, k: int, got: np.ndarray, noise: float) -> Iterator[Comparison]:
         """A top that was recorded by 256 samples and four statistics."""
@@ -183,7 +194,9 @@ class Run:
         stem = f"top/{self.case.places[node.index]}/{k}"
         sample, stats = self.case.arrays.get(f"{stem}/sample"), self.case.arrays.get(f"{stem}/stats")
         if sample is None or stats is None:
-            raise BadCase(str(self.case.folder / "golden.npz"), f"has no {stem}", "every top of every layer is recorded")
+            raise BadCase(
+                str(self.case.folder / "golden.npz"), f"has no {stem}", "every top of every layer is recorded"
+            )
         return sample, stats
 
     def changed(self, port: Torch) -> Iterator[Comparison]:
@@ -214,7 +227,11 @@ class Run:
         """Gradients at inputs and parameters; Caffe's seed is put on the outputs, losses count by their weights."""
         if not isinstance(port, Torch):
             return
-        got = backward(self, port)
+        try:
+            got = backward(self, port)
+        except CannotRun as stop:
+            yield Comparison(self.case.name, "the backward pass", "chain", gradient=True, problem=str(stop))
+            return
         for name in got:
             kind, _, rest = name.partition("/")
             noise = largest(got[name], self.exact_gradients[name])
@@ -235,7 +252,8 @@ def first_wrong(found: Sequence[Comparison]) -> Comparison | None:
 
 def spread(array: np.ndarray, number: int) -> np.ndarray:
     """So many values of the flat array, evenly spread from first to last."""
-    return array.ravel()[np.linspace(0, array.size - 1, number).astype(int)]
+    values: np.ndarray = array.ravel()[np.linspace(0, array.size - 1, number).astype(int)]
+    return values
 
 
 def top_name(node: Node, k: int) -> str:
@@ -244,7 +262,9 @@ def top_name(node: Node, k: int) -> str:
 
 
 def largest(rough: np.ndarray, exact: np.ndarray) -> float:
-    """Largest finite |rough - exact|."""
+    """Largest finite |rough - exact|; 0 where rounding changed how many rows there are."""
+    if rough.shape != exact.shape:
+        return 0.0
     difference = distance(rough.astype(np.float64), exact.astype(np.float64))
     return float(difference[np.isfinite(difference)].max(initial=0.0))
 
