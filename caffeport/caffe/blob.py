@@ -88,6 +88,10 @@ class Blob(ABC):
         """The file's own little-endian float32 bytes, in order and not copied; None if it holds them otherwise."""
         return None
 
+    def ranges(self) -> tuple[str, list[tuple[int, int]]] | None:
+        """Where those bytes lie: the file, and offset and length of each piece; None where `buffers` is."""
+        return None
+
 
 class _Run(NamedTuple):
     """Values in the file: `items` of them from byte `begin` on, `stride` bytes apart."""
@@ -154,11 +158,18 @@ class WireBlob(Blob):
 
     def buffers(self) -> list[memoryview] | None:
         """The file's own little-endian float32 bytes, in order and not copied; None if it holds them otherwise."""
+        found = self.ranges()
+        if found is None:
+            return None
+        view = memoryview(self._wire.data)
+        return [view[begin : begin + size] for begin, size in found[1]]
+
+    def ranges(self) -> tuple[str, list[tuple[int, int]]] | None:
+        """Where those bytes lie; None for doubles, FP16 and unpacked values."""
         dtype, runs = self._layout.values
         if dtype != "float32" or any(run.stride != 4 for run in runs):
             return None
-        view = memoryview(self._wire.data)
-        return [view[run.begin : run.begin + 4 * run.items] for run in runs]
+        return self._wire.file, [(run.begin, 4 * run.items) for run in runs]
 
     def _array(self, dtype: str, runs: tuple[_Run, ...]) -> NDArray[np.float32] | NDArray[np.float64]:
         import numpy as np

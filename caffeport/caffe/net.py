@@ -154,7 +154,7 @@ def build_net(message: Message, file: str, phase: str = "TEST", level: int = 0, 
     if not layers and not problems:
         problems.append(Refused(file, f"the net has no layers in phase {phase}"))
     raise_all(problems)
-    return NetDef(name, tuple(layers), file, phase, net.without("input_shape", "input_dim"))
+    return NetDef(name, tuple(layers), file, phase, net)
 
 
 def _label(where: Where, name: str, kind: str) -> str:

@@ -190,13 +190,8 @@ def read_mean(path: str | os.PathLike[str]) -> NDArray[np.float32]:
     """Read a mean image (.binaryproto) as (C, H, W) float32, in Caffe's BGR order. Raises UnreadableFile, Refused."""
     import numpy as np
 
-    wire = Wire.open(path)
-    if w.kind_of(wire.data) != "binary":
-        raise UnreadableFile(wire.file, "is no mean file", "a .binaryproto is needed")
-    blob = WireBlob(wire, 0, len(wire.data), "mean image")
-    shape = blob.shape
-    if len(shape) == 4 and shape[0] == 1:
-        shape = shape[1:]
+    blob = read_blob(path)
+    shape = blob.shape[1:] if len(blob.shape) == 4 and blob.shape[0] == 1 else blob.shape
     if len(shape) != 3:
-        raise Refused(wire.file, f"the mean has shape {blob.shape}", "(C, H, W), or (1, C, H, W) as Caffe writes it")
+        raise Refused(os.fspath(path), f"the mean has shape {blob.shape}", "(C, H, W), or (1, C, H, W) as Caffe has it")
     return blob.numpy().astype(np.float32, copy=False).reshape(shape)
