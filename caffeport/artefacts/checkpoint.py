@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from caffeport.artefacts.provenance import provenance
+from caffeport.artefacts.recipe import Recipe
 from caffeport.caffe.net import parse_net
 from caffeport.caffe.write import net_text
 from caffeport.emit.torch import module
@@ -24,7 +25,7 @@ VERSION = 1
 def write(port: Port, part: Path, target: Path) -> None:
     """Write a checkpoint that `load` and plain torch both read (the tensors are under ``state_dict``)."""
     net = port.graph.net
-    content = {
+    content: dict[str, Any] = {
         "format": FORMAT,
         "version": VERSION,
         "net": net_text(net.without_blobs()),
@@ -32,6 +33,9 @@ def write(port: Port, part: Path, target: Path) -> None:
         "state_dict": tensors(port),
         "provenance": provenance(port),
     }
+    if port.recipe is not None:
+        means = {digest: torch.tensor(array) for digest, array in port.recipe.preprocessing.means().items()}
+        content["recipe"] = {**port.recipe.to_dict(), "means": means}
     torch.save(content, part)
 
 
@@ -71,6 +75,25 @@ def load_graph(path: str | Path) -> tuple[Graph, dict[str, Tensor]]:
     content = read(path)
     graph = build(parse_net(content["net"], str(path), phase=content["phase"]))
     return graph, content["state_dict"]
+
+
+def recipe_of(content: dict[str, Any], path: str | Path) -> Recipe | None:
+    """The recipe in a checkpoint's content; None where it carries none. Raises UnreadableFile, Refused."""
+    plain = content.get("recipe")
+    if plain is None:
+        return None
+    if not isinstance(plain, dict) or not isinstance(plain.get("means"), dict):
+        raise UnreadableFile(str(path), "holds no recipe of this format", "", "convert the model again")
+    means = plain["means"]
+    if not all(isinstance(tensor, Tensor) and tensor.dtype == torch.float32 for tensor in means.values()):
+        raise UnreadableFile(str(path), "holds a mean image that is no float32 tensor", "", "convert the model again")
+    rest = {key: value for key, value in plain.items() if key != "means"}
+    return Recipe.from_dict(rest, {digest: tensor.numpy() for digest, tensor in means.items()}, str(path))
+
+
+def load_recipe(path: str | Path) -> Recipe | None:
+    """How the pictures of a .pt's model are prepared; None where the file does not say."""
+    return recipe_of(read(path), path)
 
 
 def load(path: str | Path) -> nn.Module:

@@ -8,6 +8,7 @@ import torch
 
 from caffeport.artefacts.checkpoint import tensors
 from caffeport.artefacts.provenance import as_metadata
+from caffeport.artefacts.recipe import METADATA
 from caffeport.emit.torch import module
 from caffeport.graph import free_axes
 from caffeport.port import Port
@@ -15,7 +16,10 @@ from caffeport.port import Port
 
 def write(port: Port, part: Path, target: Path) -> None:
     """Export and save the module."""
-    torch.export.save(export(port), part, extra_files=as_metadata(port))
+    notes = as_metadata(port)
+    if port.recipe is not None:
+        notes[METADATA] = port.recipe.to_json()
+    torch.export.save(export(port), part, extra_files=notes)
 
 
 def export(port: Port) -> torch.export.ExportedProgram:
