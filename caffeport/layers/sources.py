@@ -20,15 +20,17 @@ def read_rest(p: Fields) -> None:
 def read_crop(f: Fields) -> Shape:
     """Height and width that transform_param cuts or resizes pictures to; empty where it does neither.
 
-    crop_h, crop_w and resize_param are the SSD fork's.
+    crop_h, crop_w and resize_param are the SSD fork's; where a YOLO fork lists several sizes to train on in turn, the
+    first one counts.
     """
     t = f.sub("transform_param")
     size = t.int("crop_size", 0)
     sides = (t.int("crop_h", size), t.int("crop_w", size))
     if not all(sides):
-        resize = t.sub("resize_param", "ResizeParameter")
-        sides = (resize.int("height", 0), resize.int("width", 0))
-        read_rest(resize)
+        sizes = t.subs("resize_param", "ResizeParameter")
+        sides = (sizes[0].int("height", 0), sizes[0].int("width", 0)) if sizes else sides
+        for size_param in sizes:
+            read_rest(size_param)
     read_rest(t)
     return sides if all(sides) else ()
 
