@@ -181,6 +181,7 @@ class _Builder:
         self.unused: dict[str, Value] = {}
         self.shared: dict[str, tuple[int, int, Shape, str]] = {}
         self.inputs: list[Value] = []
+        self.makers: dict[str, Node] = {}
         self.names = _version_names(net)
 
     def run(self) -> Graph:
@@ -200,6 +201,7 @@ class _Builder:
         definition = self.net.layers[index]
         bottoms = tuple(self.bottom(definition, layer, blob) for blob in definition.bottoms)
         shapes = tuple(value.shape for value in bottoms)
+        layer = layer.between(self.path(*bottoms[:2])) if layer.relative else layer
         try:
             inferred = self.infer(definition, layer, shapes)
         except Misfit as misfit:
@@ -218,7 +220,20 @@ class _Builder:
             self.inputs += tops
         params = tuple(self.param(index, k, shape) for k, shape in enumerate(inferred.params))
         macs = layer.macs(shapes, inferred)
-        return Node(index, layer, definition, bottoms, tops, params, _loss_weights(definition, layer), macs)
+        made = Node(index, layer, definition, bottoms, tops, params, _loss_weights(definition, layer), macs)
+        self.makers.update((value.name, made) for value in tops)
+        return made
+
+    def path(self, value: Value, end: Value) -> list[tuple[Layer, Shapes]] | None:
+        """The layers that make a value out of another one further up, first bottoms followed; None if there are none."""
+        found = []
+        while value != end:
+            maker = self.makers.get(value.name)
+            if maker is None or not maker.bottoms:
+                return None
+            found.append((maker.layer, maker.shapes))
+            value = maker.bottoms[0]
+        return found
 
     def bottom(self, definition: LayerDef, layer: Layer, blob: str) -> Value:
         if blob not in self.current:

@@ -126,6 +126,7 @@ class Layer(ABC):
         source: its tops are the inputs of the port.
         sink: only writes its bottoms somewhere, which a port does not: they stay outputs instead.
         varying: how many rows the tops have depends on the data; the inferred count is the most that is possible.
+        relative: what it does depends on the layers between its two bottoms, which `between` is told.
         no_onnx: why ONNX cannot say it (empty where it can).
     """
 
@@ -139,6 +140,7 @@ class Layer(ABC):
     source: ClassVar[bool] = False
     sink: ClassVar[bool] = False
     varying: ClassVar[bool] = False
+    relative: ClassVar[bool] = False
     no_onnx: ClassVar[str] = ""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -181,6 +183,13 @@ class Layer(ABC):
     def aligned(self, got: Any, want: Any) -> Any:
         """A top (an array) in the order of Caffe's, where Caffe's sort leaves the order of equals open."""
         return got
+
+    def between(self, path: Sequence[tuple[Layer, Shapes]] | None) -> Layer:
+        """The layer as it is behind `path`: the layers, with their bottoms' shapes, from bottom 0 back to bottom 1.
+
+        First bottoms are followed; None where they do not lead there.
+        """
+        return self
 
     def macs(self, bottoms: Shapes, inferred: Inferred) -> int:
         """Multiply-adds of one forward pass, by the usual count: weights only (0 for the rest)."""
