@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from caffeport.caffe.fields import Fields
 from caffeport.layers.base import Call, Inferred, Layer, Misfit, Onnx, Shape, Shapes, Site
+from caffeport.layers.coordinates import overlay
 from caffeport.layers.shapes import axis_of, show
 
 
 @dataclass(frozen=True, slots=True)
 class Crop(Layer):
-    """Cuts the first bottom to the second's sides from `axis` on, starting at `offset` (one for all axes, or each)."""
+    """Cuts the first bottom to the second's sides from `axis` on, starting at `offset` (one for all axes, or each).
+
+    HED's fork (s9xie/hed, crop_layer.cpp) has no crop_param: it starts where the second bottom's first place lies in
+    the first, from the pads and strides between them. That holds where crop_param is absent and the first bottom is
+    computed from the second, which BVLC's own offset of 0 would misplace.
+    """
 
     type = "Crop"
     bottoms = (2, 2)
     mirrors = "crop_layer.cpp"
+    relative = True
 
     axis: int
     offset: tuple[int, ...]
+    silent: bool = False
 
     @classmethod
     def read(cls, f: Fields, at: Site) -> Crop:
         p = f.sub("crop_param")
-        return cls(p.int("axis"), p.ints("offset"))
+        return cls(p.int("axis"), p.ints("offset"), not f.has("crop_param"))
+
+    def between(self, path: Sequence[tuple[Layer, Shapes]] | None) -> Crop:
+        """Where there is no crop_param: starting where the two bottoms lie over each other."""
+        return replace(self, offset=overlay(path)) if self.silent and path else self
 
     def infer(self, bottoms: Shapes) -> Inferred:
         axis = axis_of(self.axis, len(bottoms[0]))
