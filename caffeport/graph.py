@@ -225,7 +225,7 @@ class _Builder:
         return made
 
     def path(self, value: Value, end: Value) -> list[tuple[Layer, Shapes]] | None:
-        """The layers that make a value out of another one further up, first bottoms followed; None if there are none."""
+        """The layers that make a value out of another one further up, by first bottoms; None where they do not."""
         found = []
         while value != end:
             maker = self.makers.get(value.name)

@@ -13,8 +13,8 @@ from caffeport.layers.windows import Window
 
 #: Layers that leave every number at its place in height and width.
 _IN_PLACE = frozenset(
-    """AbsVal BNLL BatchNorm Bias Clip Concat Dropout ELU Eltwise Exp LRN Log PReLU Power ReLU Scale Sigmoid Slice Softmax
-    Split Swish TanH Threshold""".split()
+    {"AbsVal", "BNLL", "BatchNorm", "Bias", "Clip", "Concat", "Dropout", "ELU", "Eltwise", "Exp", "LRN", "Log", "PReLU"}
+    | {"Power", "ReLU", "Scale", "Sigmoid", "Slice", "Softmax", "Split", "Swish", "TanH", "Threshold"}
 )
 
 
