@@ -40,8 +40,10 @@ class Wiring:
 
     def check(self, bottoms: Shapes) -> None:
         """Refuse bottoms that do not go together."""
-        if len(bottoms[0]) < 2:
-            raise Misfit(f"bottom 0 is {show(bottoms[0])}", "Caffe wants steps x streams x ...")
+        if len(bottoms[0]) < 3:
+            raise Misfit(f"bottom 0 is {show(bottoms[0])}", "Caffe wants steps x streams x inputs")
+        if self.static and len(bottoms[2]) < 2:
+            raise Misfit(f"the static input is {show(bottoms[2])}", "Caffe wants streams x inputs")
         state = (1, bottoms[0][1], self.num_output)
         wanted = [("bottom 1", bottoms[1], bottoms[0][:2])]
         if self.static:
