@@ -22,17 +22,25 @@ from caffeport.layers.shapes import show
 if TYPE_CHECKING:
     import numpy as np
 
+    from caffeport.artefacts.recipe import Recipe
+
 AnyPath = str | PathLike[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """What is emitted: a graph, and the blob for each of its own parameters by (node index, position)."""
+    """What is emitted: a graph, and the blob for each of its own parameters by (node index, position).
+
+    `recipe` says how pictures become the net's input, where that is known; every artefact carries it. `pictures` asks
+    for an .onnx that reads pictures itself: their layout (hwc, nchw) and the name of the output map.
+    """
 
     graph: Graph
     blobs: Mapping[tuple[int, int], Blob]
     unused: tuple[str, ...] = ()
     sources: tuple[Path, ...] = ()
+    recipe: Recipe | None = None
+    pictures: tuple[str, str] | None = None
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Arrays by state_dict key, shaped as the port's parameters; shared ones stand under each of their keys."""

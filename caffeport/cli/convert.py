@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
+from caffeport.cli import recipe
 from caffeport.errors import Refused
 
 
@@ -27,12 +30,33 @@ from caffeport.errors import Refused
     metavar="[BLOB=]NxCxHxW",
     help="Shape of an input, where the net states none or another is wanted.",
 )
-def command(model: tuple[Path, ...], outputs: tuple[Path, ...], shapes: tuple[str, ...]) -> None:
+@click.option("--with-preprocessing", is_flag=True, help="Let the .onnx read pictures (uint8, RGB) and give the score.")
+@click.option(
+    "--picture-layout",
+    type=click.Choice(["hwc", "nchw"]),
+    default="hwc",
+    show_default=True,
+    help="With --with-preprocessing: one picture, height x width x channels, or a batch.",
+)
+@click.option(
+    "--score", default="raw", show_default=True, metavar="NAME", help="With --with-preprocessing: the output map."
+)
+@recipe.options
+def command(
+    model: tuple[Path, ...],
+    outputs: tuple[Path, ...],
+    shapes: tuple[str, ...],
+    with_preprocessing: bool,
+    picture_layout: str,
+    score: str,
+    **settings: Any,
+) -> None:
     """Convert WEIGHTS (.caffemodel, of any era, or .caffemodel.h5) to other formats.
 
     NET is the net's .prototxt; without it, the net inside WEIGHTS is taken and made a deploy net. Every OUTPUT holds
     the same port: .pt loads with `caffeport.load`, .py is readable source that needs torch only, .safetensors its
-    weights, .pt2 and .onnx run elsewhere.
+    weights, .pt2 and .onnx run elsewhere. What pictures have to go through first (--profile and the options below)
+    is stored with the model.
     """
     from caffeport.artefacts import write, writer
     from caffeport.cli.tables import console, number
@@ -44,6 +68,8 @@ def command(model: tuple[Path, ...], outputs: tuple[Path, ...], shapes: tuple[st
     for output in outputs:
         writer(output)
     port = open_port(net, weights, shapes=dict(parse_shape(shape) for shape in shapes))
+    chosen = recipe.chosen(settings)
+    port = replace(port, recipe=chosen, pictures=(picture_layout, score) if with_preprocessing else None)
     graph, out, progress = port.graph, console(), console(stderr=True)
     if port.unused:
         progress.print(f"unused layers of {weights}: {', '.join(port.unused)}", markup=False)
@@ -51,6 +77,8 @@ def command(model: tuple[Path, ...], outputs: tuple[Path, ...], shapes: tuple[st
         with progress.status(f"writing {output}"):
             write(port, output)
         out.print(f"{output}  {number(output.stat().st_size)} bytes", markup=False)
+    if chosen is not None:
+        out.print(str(chosen), markup=False, style="dim")
     layers = sum(1 for _ in graph.computing)
     out.print(f"{graph.name or weights.name}: {layers} layers, {number(graph.parameters)} parameters", markup=False)
 
