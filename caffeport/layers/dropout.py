@@ -26,8 +26,9 @@ class Dropout(Layer):
     def read(cls, f: Fields, at: Site) -> Dropout:
         p = f.sub("dropout_param")
         ratio = p.float("dropout_ratio")
-        if not 0 < ratio < 1:
-            raise p.refuse("dropout_ratio", f"is {ratio}", "Caffe wants it between 0 and 1")
+        # Caffe checks for 0 in its debug build only: such nets run, and drop nothing.
+        if not 0 <= ratio < 1:
+            raise p.refuse("dropout_ratio", f"is {ratio}", "0 or more and below 1 is possible")
         return cls(ratio, p.bool("scale_train", True))
 
     infer = unary
