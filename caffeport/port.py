@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from caffeport.caffe.blob import Blob
-from caffeport.caffe.deploy import deploy, needs_deploy
+from caffeport.caffe.deploy import deploy_with_notes, needs_deploy
 from caffeport.caffe.net import read_net
 from caffeport.caffe.weights import Weights, open_weights
 from caffeport.emit.names import name_graph
@@ -31,6 +31,7 @@ AnyPath = str | PathLike[str]
 class Port:
     """What is emitted: a graph, and the blob for each of its own parameters by (node index, position).
 
+    `notes` are sentences about what the files left open and how it was told (the shape of an input).
     `recipe` says how pictures become the net's input, where that is known; every artefact carries it. `pictures` asks
     for an .onnx that reads pictures itself: their layout (hwc, nchw) and the name of the output map.
     """
@@ -39,6 +40,7 @@ class Port:
     blobs: Mapping[tuple[int, int], Blob]
     unused: tuple[str, ...] = ()
     sources: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
     recipe: Recipe | None = None
     pictures: tuple[str, str] | None = None
 
@@ -77,11 +79,11 @@ def open_port(
         raise Refused("open_port", "has neither a net nor weights", "a .prototxt, a .caffemodel, or both")
     stored = open_weights(weights) if weights is not None else None
     given = dict(shapes or {})
-    definition = read_net(sources[0], phase)
+    definition, notes = read_net(sources[0], phase), ()
     if phase == "TEST" and needs_deploy(definition):
-        definition = deploy(sources[0], stored, given)
+        definition, notes = deploy_with_notes(sources[0], stored, given)
         given = {}
-    return replace(match(build(definition, given), stored), sources=sources)
+    return replace(match(build(definition, given), stored), sources=sources, notes=notes)
 
 
 def match(graph: Graph, weights: Weights | None) -> Port:
@@ -98,12 +100,11 @@ def match(graph: Graph, weights: Weights | None) -> Port:
         if not node.params:
             continue
         try:
-            found = _blobs_of(node, weights)
-            for k, (param, blob) in enumerate(zip(node.params, found, strict=True)):
-                # HDF5 files leave out a parameter that another layer shares and owns.
-                if blob.present or param.owner is None:
-                    check_shape(node, k, param.shape, blob)
-                if param.owner is None:
+            # HDF5 files leave out a parameter that another layer shares and owns.
+            for k, blob in enumerate(_blobs_of(node, weights)):
+                if blob.present or node.params[k].owner is None:
+                    check_shape(node, k, node.params[k].shape, blob)
+                if node.params[k].owner is None:
                     blobs[node.index, k] = blob
         except CaffeportError as problem:
             problems.append(problem)
@@ -116,7 +117,8 @@ def _blobs_of(node: Node, weights: Weights | None) -> tuple[Blob, ...]:
     wanted = len(node.params)
     if weights is None:
         raise WeightsMismatch(node.label, f"needs {wanted} blobs of weights", "", "give a .caffemodel with the net")
-    if node.name not in weights:
+    shared = weights.era == "HDF5" and all(param.owner for param in node.params[len(weights.get(node.name, ())) :])
+    if node.name not in weights and not shared:
         near = ", ".join(repr(name) for name, blobs in weights.items() if len(blobs) == wanted)
         raise WeightsMismatch(
             node.label,
@@ -124,8 +126,8 @@ def _blobs_of(node: Node, weights: Weights | None) -> tuple[Blob, ...]:
             f"layers there with {wanted} blobs: {near[:300] or 'none'}",
             "Caffe matches layers by name: check that net and weights belong together",
         )
-    found = weights[node.name]
-    if len(found) != wanted:
+    found = weights.get(node.name, ())
+    if len(found) != wanted and not shared:
         raise WeightsMismatch(
             node.label,
             f"has {len(found)} blobs in {weights.file} ({', '.join(show(blob.shape) for blob in found)})",

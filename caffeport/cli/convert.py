@@ -71,6 +71,8 @@ def command(
     chosen = recipe.chosen(settings)
     port = replace(port, recipe=chosen, pictures=(picture_layout, score) if with_preprocessing else None)
     graph, out, progress = port.graph, console(), console(stderr=True)
+    for note in port.notes:
+        progress.print(note, markup=False)
     if port.unused:
         progress.print(f"unused layers of {weights}: {', '.join(port.unused)}", markup=False)
     for output in outputs:

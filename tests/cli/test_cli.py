@@ -102,7 +102,7 @@ def test_layers_tells_what_is_read(capsys: pytest.CaptureFixture[str]) -> None:
 def test_coverage_counts_nets(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "good.prototxt").write_text(NET.read_text())
     (tmp_path / "bad.prototxt").write_text(
-        'input: "x" input_dim: 1 layer { name: "y" type: "Nonsense" bottom: "x" top: "y" }'
+        'input: "x" input_shape { dim: 2 } layer { name: "y" type: "Nonsense" bottom: "x" top: "y" }'
     )
     code, out, _ = run(capsys, "inspect", "--coverage", tmp_path)
     assert code == 0
