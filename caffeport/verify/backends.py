@@ -198,8 +198,8 @@ class Onnx:
             return []
         graph = self.graph.alone(node)
         keys = name_graph(graph).state
-        owners = [param.owner or (node.index, k) for k, param in enumerate(node.params)]
-        state = {keys[0, k]: self.state[self.keys[owner]] for k, owner in enumerate(owners)}
+        owners = [(param.owner or (node.index, k), param.shape) for k, param in enumerate(node.params)]
+        state = {keys[0, k]: self.state[self.keys[owner]].reshape(shape) for k, (owner, shape) in enumerate(owners)}
         fed = {value.name: array for value, array in zip(node.bottoms, bottoms, strict=True)}
         with stops(node.label):
             return list(_session(graph, state).run([value.name for value in node.tops], fed))

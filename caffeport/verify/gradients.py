@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from caffeport.verify.backends import Place, Torch, stops
+from caffeport.verify.overwritten import as_caffe_reads
 
 if TYPE_CHECKING:
     from caffeport.verify.run import Run
@@ -26,7 +27,8 @@ def backward(run: Run, port: Torch) -> dict[str, np.ndarray]:
 def _backward(run: Run, port: Torch) -> dict[str, np.ndarray]:
     case = run.case
     tops: dict[Place, Tensor] = {}
-    port.run(case.inputs, tops.__setitem__, gradient=True)
+    with as_caffe_reads(case.graph, port.part, tops):
+        port.run(case.inputs, tops.__setitem__, gradient=True)
     last = {value.name: tops[node.index, k] for node in case.graph.nodes for k, value in enumerate(node.tops)}
     for tensor in last.values():
         if tensor.requires_grad:

@@ -153,7 +153,8 @@ def _blobs(run: Run, node: Node) -> list[np.ndarray]:
         stored = open_weights(file).get(node.name, ())
         return [blob.numpy().reshape(param.shape) for blob, param in zip(stored, node.params, strict=True)]
     keys = name_graph(run.case.graph).state
-    return [run.case.state[keys[param.owner or (node.index, k)]] for k, param in enumerate(node.params)]
+    owners = [(param.owner or (node.index, k), param.shape) for k, param in enumerate(node.params)]
+    return [run.case.state[keys[owner]].reshape(shape) for owner, shape in owners]
 
 
 def _patterns(scene: Scene, _run: Run, _port: Backend) -> Iterator[str]:
