@@ -95,6 +95,10 @@ class Graph:
         """How many numbers the net has learned, shared ones counted once."""
         return sum(prod(param.shape) for node in self.nodes for param in node.params if param.owner is None)
 
+    def stored(self, param: Param) -> Param:
+        """The parameter that holds the numbers: itself, or the one that it shares, which may have another shape."""
+        return param if param.owner is None else self.nodes[param.owner[0]].params[param.owner[1]]
+
     def alone(self, node: Node) -> Graph:
         """The graph of this one node, its bottoms as inputs and its tops as outputs."""
         params = tuple(replace(param, owner=None) for param in node.params)

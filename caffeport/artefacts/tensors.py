@@ -76,7 +76,7 @@ def _header(port: Port, metadata: dict[str, str]) -> bytes:
     offset = 0
     for key, _, param in _own(port):
         end = offset + 4 * prod(param.shape)
-        entries[key] = {"dtype": "F32", "shape": list(param.shape), "data_offsets": [offset, end]}
+        entries[key] = {"dtype": "F32", "shape": list(port.graph.stored(param).shape), "data_offsets": [offset, end]}
         offset = end
     text = json.dumps(entries, separators=(",", ":")).encode()
     text += b" " * (-(8 + len(text)) % ALIGNMENT)

@@ -36,6 +36,14 @@ class _Nodes:
         self.taken.add(name)
         return name
 
+    def shaped(self, name: str, shape: Shape, stored: Shape) -> str:
+        """A parameter in the shape that a layer wants, where it shares one of another shape."""
+        if shape == stored:
+            return name
+        sides, made = self.constant(f"{name}/ints", np.asarray(shape, np.int64)), self.fresh(f"{name}/Reshape")
+        self.nodes.append(helper.make_node("Reshape", [name, sides], [made], name=made))
+        return made
+
     def constant(self, stem: str, array: np.ndarray) -> str:
         tensor = numpy_helper.from_array(array)
         key = tensor.SerializeToString()
@@ -117,7 +125,7 @@ def _nodes(graph: Graph) -> tuple[_Nodes, dict[str, tuple[int, int]]]:
             if key not in initializers:
                 nodes.taken.add(key)
                 initializers[key] = place
-            params.append(key)
+            params.append(nodes.shaped(key, param.shape, graph.stored(param).shape))
         try:
             node.layer.onnx(_Site(nodes, node, tuple(params)))
         except CaffeportError as problem:

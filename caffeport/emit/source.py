@@ -56,8 +56,8 @@ def emit(graph: Graph, standalone: bool = True, notes: Mapping[str, str] | None 
         than as an identifier made by us or as an escaped literal.
     """
     names = name_graph(graph)
-    calls = {node.index: node.layer.torch(node.shapes) for node in graph.computing}
-    carried = sorted({call.name for call in calls.values() if "." not in call.name})
+    calls = {node.index: _as_shared(graph, node, node.layer.torch(node.shapes)) for node in graph.computing}
+    carried = sorted({name for call in calls.values() for name in _classes(call) if "." not in name})
     body = _class(graph, names, calls)
     users = _users_modules(calls)
     if not standalone:
@@ -88,6 +88,20 @@ def _imports(code: str) -> str:
 def shares(graph: Graph) -> bool:
     """Whether layers share parameters, which the module's `tie` then joins."""
     return any(param.owner is not None for node in graph.computing for param in node.params)
+
+
+def _as_shared(graph: Graph, node: Node, call: Call) -> Call:
+    """The call, wrapped where a parameter has another shape in the layer that owns it (share_mode: PERMISSIVE)."""
+    pairs = zip(call.state, node.params, strict=True)
+    shapes = {name: graph.stored(param).shape for name, param in pairs if graph.stored(param).shape != param.shape}
+    return Call("Reshaped", (call,), shapes, call.state, call.each) if shapes else call
+
+
+def _classes(call: Call) -> Iterable[str]:
+    yield call.name
+    for argument in call.args:
+        if isinstance(argument, Call):
+            yield from _classes(argument)
 
 
 def _title(graph: Graph) -> str:
@@ -122,9 +136,10 @@ def shape_text(shape: Shape, free: tuple[bool, ...] | None) -> str:
 def _class(graph: Graph, names: Names, calls: Mapping[int, Call]) -> str:
     lines = [f"class {names.cls}(nn.Module):", "    def __init__(self) -> None:", "        super().__init__()"]
     lines += [f"        self.{names.modules[i]} = {_constructor(call)}" for i, call in calls.items()]
+    lines += ["        self.tie()"] if shares(graph) else []
+    # Behind `tie`: a parameter that one of its sharers freezes is frozen for all, as in Caffe.
     lines += _frozen(graph, names)
-    if shares(graph):
-        lines += ["        self.tie()", "", *_tie(graph, names)]
+    lines += ["", *_tie(graph, names)] if shares(graph) else []
     lines += ["", *_forward(graph, names, calls)]
     return "\n".join(lines) + "\n"
 
@@ -137,6 +152,8 @@ def _constructor(call: Call) -> str:
 
 def _literal(value: Any) -> str:
     """A value as source; `repr` alone would write inf and nan as names that nobody defines."""
+    if isinstance(value, Call):
+        return _constructor(value)
     if isinstance(value, tuple):
         return f"({', '.join(map(_literal, value))}{',' * (len(value) == 1)})"
     if isinstance(value, float) and not math.isfinite(value):
