@@ -79,7 +79,8 @@ def open_port(
         raise Refused("open_port", "has neither a net nor weights", "a .prototxt, a .caffemodel, or both")
     stored = open_weights(weights) if weights is not None else None
     given = dict(shapes or {})
-    definition, notes = read_net(sources[0], phase), ()
+    definition = read_net(sources[0], phase)
+    notes: tuple[str, ...] = ()
     if phase == "TEST" and needs_deploy(definition):
         definition, notes = deploy_with_notes(sources[0], stored, given)
         given = {}

@@ -58,5 +58,5 @@ def test_what_told_the_shape_of_an_input_is_noted() -> None:
 
 
 def test_a_net_with_parameters_needs_weights() -> None:
-    with pytest.raises(WeightsMismatch, match="needs 2 blobs of weights; give a .caffemodel with the net"):
+    with pytest.raises(WeightsMismatch, match=r"needs 2 blobs of weights; give a \.caffemodel"):
         match(build(parse_net(SHARED)).alone(build(parse_net(SHARED)).nodes[1]), None)
