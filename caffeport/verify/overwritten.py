@@ -3,9 +3,9 @@
 Some layers take their gradient from their own top: tanh' is 1 - top^2. Where a layer behind works in place on that
 top, Caffe's memory holds the later layer's numbers by then, and the gradient that Caffe gives is not the derivative of
 what it computed. The port gives the derivative. So that recordings of such nets can be compared all the same, this
-module lets the port read what Caffe read: then everything else in the backward pass must agree.
+module lets the port read what Caffe read: then all of the backward pass must agree.
 
-Mirrors Backward_cpu of the layers in `RULES`, and insert_splits.cpp: a blob that two layers read is not shared in place.
+Mirrors Backward_cpu of the layers in `RULES`, and insert_splits.cpp: a blob with two readers is not shared in place.
 """
 
 from __future__ import annotations
@@ -25,17 +25,20 @@ Rule = Callable[[Any, Tensor, Tensor, Tensor], Tensor]
 
 
 def _relu(layer: Any, dy: Tensor, _x: Tensor, memory: Tensor) -> Tensor:
-    return dy * torch.where(memory > 0, 1.0, layer.slope)
+    slope: Tensor = torch.where(memory > 0, 1.0, layer.slope)
+    return dy * slope
 
 
 def _elu(layer: Any, dy: Tensor, _x: Tensor, memory: Tensor) -> Tensor:
-    return dy * torch.where(memory > 0, 1.0, layer.alpha + memory)
+    slope: Tensor = torch.where(memory > 0, 1.0, layer.alpha + memory)
+    return dy * slope
 
 
 def _lrn(layer: Any, dy: Tensor, x: Tensor, memory: Tensor) -> Tensor:
     scale = layer.k + layer.alpha / layer.size * _over_channels(x.square(), layer.size)
     shares = _over_channels(dy * memory / scale, layer.size)
-    return dy * scale**-layer.beta - 2 * layer.alpha * layer.beta / layer.size * x * shares
+    gradient: Tensor = dy * scale**-layer.beta - 2 * layer.alpha * layer.beta / layer.size * x * shares
+    return gradient
 
 
 def _over_channels(x: Tensor, size: int) -> Tensor:
@@ -57,7 +60,9 @@ IN_PLACE: Mapping[str, Rule] = {"ReLU": _relu, "ELU": _elu}
 def overwritten(graph: Graph) -> dict[int, tuple[int, int]]:
     """Nodes whose gradient Caffe takes from memory that was overwritten, each with the top that stands there."""
     readers = Counter(value.name for node in graph.nodes for value in node.bottoms)
-    readers.update(v.name for node in graph.nodes for v, weight in zip(node.tops, node.loss_weights) if weight)
+    readers.update(
+        v.name for node in graph.nodes for v, weight in zip(node.tops, node.loss_weights, strict=True) if weight
+    )
     makers = {value.name: (node.index, k) for node in graph.nodes for k, value in enumerate(node.tops)}
     behind = {
         value.name: _same_blob(node, value)
@@ -68,7 +73,9 @@ def overwritten(graph: Graph) -> dict[int, tuple[int, int]]:
     found: dict[int, tuple[int, int]] = {}
     for node in graph.nodes:
         in_place = len(node.bottoms) == 1 and node.bottoms[0].name in behind
-        reads = (node.type in RULES and not getattr(node.layer, "within", False)) or (in_place and node.type in IN_PLACE)
+        reads = (node.type in RULES and not getattr(node.layer, "within", False)) or (
+            in_place and node.type in IN_PLACE
+        )
         last = node.tops[0] if reads else None
         while last and (later := behind.get(last.name)):
             last = later
@@ -77,8 +84,26 @@ def overwritten(graph: Graph) -> dict[int, tuple[int, int]]:
     return found
 
 
+def _reads_top(node: Node, behind: Mapping[str, Value | None]) -> bool:
+    """Whether Caffe's backward pass of a layer reads the memory of its top."""
+    if node.type in IN_PLACE:
+        return node.bottoms[0].name in behind
+    # Within a channel, LRN is made of layers that keep what they need.
+    return node.type in RULES and not getattr(node.layer, "within", False)
+
+
 def _same_blob(node: Node, value: Value) -> Value | None:
     return next((top for top in node.tops if top.blob == value.blob), None)
+
+
+def notes(graph: Graph) -> tuple[str, ...]:
+    """What a reader of the comparison should know: one sentence per layer concerned."""
+    return tuple(
+        f"Caffe's backward pass of {graph.nodes[index].name!r} ({graph.nodes[index].type}) reads what "
+        f"{graph.nodes[later].name!r} wrote over its top in place; gradients are compared with that read, too. "
+        "The port itself gives the derivative."
+        for index, (later, _) in overwritten(graph).items()
+    )
 
 
 @contextmanager
@@ -104,8 +129,7 @@ def _rereading(node: Node, place: tuple[int, int], tops: Mapping[tuple[int, int]
         return rule(node.layer, dy, x, tops[place].detach())
 
     def hook(_part: nn.Module, inputs: tuple[Tensor, ...], top: Tensor) -> Tensor:
-        read: Tensor = _Reread.apply(inputs[0], top.detach(), gradient)
-        return read
+        return _Reread.apply(inputs[0], top.detach(), gradient)  # type: ignore[no-untyped-call, no-any-return]
 
     return hook
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -15,6 +16,7 @@ from caffeport.verify.backends import Arrays, Backend, CannotRun, Onnx, Place, T
 from caffeport.verify.case import Case
 from caffeport.verify.compare import Comparison, compare, distance
 from caffeport.verify.gradients import backward
+from caffeport.verify.overwritten import notes
 
 BACKENDS = ("module", "source", "onnx")
 
@@ -61,12 +63,13 @@ class Run:
                 return Result(self.case.name, backend, skipped=str(refusal))
             raise
         failed = first_wrong(found)
+        remarks = notes(self.case.graph) if self.case.backward and backend != "onnx" else ()
         if failed is None:
-            return Result(self.case.name, backend, found)
+            return Result(self.case.name, backend, found, notes=remarks)
         from caffeport.verify.suspect import suspect
 
         cause = suspect(self, failed, port or self.port(backend))
-        return Result(self.case.name, backend, found, culprit=failed.layer, cause=cause)
+        return Result(self.case.name, backend, found, culprit=failed.layer, cause=cause, notes=remarks)
 
     def compare_all(self, backend: str, port: Backend | None) -> Iterator[Comparison]:
         """Every comparison that the case and the back end allow."""
@@ -88,7 +91,7 @@ class Run:
             ready = self._module
         if isinstance(ready, Torch):
             yield from self.changed(ready)
-            if case.backward:
+            if case.backward and ready.trains:
                 yield from self.gradients(self.port(backend) if port is None else port)
 
     def port(self, backend: str, dtype: torch.dtype = torch.float32) -> Backend:
@@ -122,6 +125,17 @@ class Run:
         self.torch(dtype=torch.float64).watch(self.case.inputs, see)
         return found
 
+    @cached_property
+    def alone_noise(self) -> dict[Place, float]:
+        """The same for every layer alone."""
+        rough, exact = self.torch(), self.torch(dtype=torch.float64)
+        found: dict[Place, float] = {}
+        for node, bottoms in self.fed():
+            with suppress(CannotRun):
+                pairs = zip(rough.alone(node, bottoms), exact.alone(node, bottoms), strict=True)
+                found |= {(node.index, k): largest(*pair) for k, pair in enumerate(pairs)}
+        return found
+
     def alone(self, port: Backend) -> Iterator[Comparison]:
         """Every layer fed Caffe's own bottoms."""
         for node, bottoms in self.fed():
@@ -135,8 +149,8 @@ class Run:
             for k in range(len(node.tops)):
                 want = self.case.top(node, k)
                 if want is not None:
-                    own = node.layer.aligned(got[k], want)
-                    yield compare(own, want, layer=node.name, what=top_name(node, k), mode="alone")
+                    own, noise = node.layer.aligned(got[k], want), self.alone_noise.get((node.index, k))
+                    yield compare(own, want, layer=node.name, what=top_name(node, k), mode="alone", noise=noise)
 
     def fed(self) -> Iterator[tuple[Node, list[np.ndarray]]]:
         """Every layer that computes, with what Caffe had in its bottoms when it ran."""
