@@ -306,32 +306,6 @@ def _version_names(net: NetDef) -> dict[tuple[int, int], str]:
     return names
 
 
-def at_batch(graph: Graph, factor: int) -> Graph | None:
-    """The same net with the first axis of every input multiplied, or None where the net does not allow that."""
-    shapes = {value.blob: (value.shape[0] * factor, *value.shape[1:]) for value in graph.inputs if value.shape}
-    try:
-        return build(graph.net, shapes)
-    except CaffeportError:
-        return None
-
-
-def free_axes(graph: Graph) -> dict[str, tuple[bool, ...]] | None:
-    """For each value, which of its sides follow the batch; None where the batch is fixed by the net itself.
-
-    Found by building the net twice: a side that changes follows the batch. The modules must not change with it.
-    """
-    wide = at_batch(graph, 2)
-    if wide is None or not graph.inputs:
-        return None
-    for node, twin in zip(graph.computing, wide.computing, strict=True):
-        if node.layer.torch(node.shapes) != twin.layer.torch(twin.shapes):
-            return None
-    own, other = ([value for node in net.nodes for value in node.tops] for net in (graph, wide))
-    return {
-        a.name: tuple(x != y for x, y in zip(a.shape, b.shape, strict=True)) for a, b in zip(own, other, strict=True)
-    }
-
-
 def varying_values(graph: Graph) -> frozenset[str]:
     """Values with sides that depend on the data; their shapes tell the most that is possible."""
     found: set[str] = set()

@@ -9,8 +9,8 @@ import torch
 from caffeport.artefacts.checkpoint import tensors
 from caffeport.artefacts.provenance import as_metadata
 from caffeport.artefacts.recipe import METADATA
+from caffeport.batch import free_axes
 from caffeport.emit.torch import module
-from caffeport.graph import free_axes
 from caffeport.port import Port
 
 
@@ -23,15 +23,15 @@ def write(port: Port, part: Path, target: Path) -> None:
 
 
 def export(port: Port) -> torch.export.ExportedProgram:
-    """The exported program: inputs as in the net, in their order, the first axis dynamic where it is free."""
-    graph = port.graph
+    """The exported program: inputs as in the net, in their order, the batch dynamic where it is free."""
+    # No shorter name: torch reads it with sympy, where "N" is a function.
+    graph, batch = port.graph, torch.export.Dim("batch")
     free = free_axes(graph)
+    if free is None:
+        inputs = tuple(torch.zeros(value.shape) for value in graph.inputs)
+        return torch.export.export(module(graph, tensors(port)), inputs, strict=False)
+    sides = [[*zip(value.shape, free[value.name], strict=True)] for value in graph.inputs]
     # Two of everything: torch takes a side of 1 for a constant.
-    inputs = tuple(torch.zeros(2 if free and shape else shape[0], *shape[1:]) for shape in _shapes(port))
-    batch = torch.export.Dim("N")
-    dynamic = tuple({0: batch} for _ in inputs) if free else None
+    inputs = tuple(torch.zeros([2 * times or side for side, times in each]) for each in sides)
+    dynamic = tuple({axis: times * batch for axis, (_, times) in enumerate(each) if times} for each in sides)
     return torch.export.export(module(graph, tensors(port)), inputs, dynamic_shapes=dynamic, strict=False)
-
-
-def _shapes(port: Port) -> list[tuple[int, ...]]:
-    return [value.shape for value in port.graph.inputs]

@@ -9,9 +9,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from caffeport.batch import Free, at_batch, free_axes
 from caffeport.emit.names import name_graph
 from caffeport.errors import CaffeportError, Unportable, raise_all
-from caffeport.graph import Graph, Node, Value, at_batch, free_axes, varying_values
+from caffeport.graph import Graph, Node, Value, varying_values
 from caffeport.layers import Shape
 from caffeport.layers.base import Body
 
@@ -174,17 +175,15 @@ def emit(graph: Graph, state: Mapping[str, np.ndarray], keep: Sequence[Value] = 
     )
 
 
-def _info(
-    value: Value, free: Mapping[str, tuple[bool, ...]] | None, varying: Collection[str] = ()
-) -> onnx.ValueInfoProto:
+def _info(value: Value, free: Mapping[str, Free] | None, varying: Collection[str] = ()) -> onnx.ValueInfoProto:
     sides = _sides(value.shape, (free or {}).get(value.name))
     if value.name in varying:
         sides = [None] * len(sides)
     return helper.make_tensor_value_info(value.name, TensorProto.FLOAT, sides)
 
 
-def _sides(shape: Shape, free: tuple[bool, ...] | None) -> list[int | str | None]:
+def _sides(shape: Shape, free: Free | None) -> list[int | str | None]:
     """Sides for ONNX: 'N' for the batch, no size where a side follows it otherwise."""
     if free is None:
         return list(shape)
-    return [("N" if axis == 0 else None) if free[axis] else side for axis, side in enumerate(shape)]
+    return [side if times == 0 else "N" if times == 1 else None for side, times in zip(shape, free, strict=True)]

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from caffeport import nn as own
+from caffeport.batch import Free, free_axes
 from caffeport.emit.names import Names, name_graph
-from caffeport.graph import Graph, Node, Value, free_axes
+from caffeport.graph import Graph, Node, Value
 from caffeport.layers import Call, Shape
 
 LOADER = '''
@@ -71,7 +72,8 @@ def emit(graph: Graph, standalone: bool = True, notes: Mapping[str, str] | None 
 
 def _users_modules(calls: Mapping[int, Call]) -> str:
     """Imports of the classes that the user registered for Python layers: named by themselves, not by the net."""
-    names = {call.name.rpartition(".")[0] for call in calls.values() if "." in call.name} - {"nn"}
+    classes = {name for call in calls.values() for name in _classes(call) if "." in name}
+    names = {name.rpartition(".")[0] for name in classes} - {"nn"}
     return "".join(f"import {name}\n" for name in sorted(names))
 
 
@@ -125,12 +127,16 @@ def _notes(notes: Mapping[str, str]) -> str:
     return "".join(f"{name}: {quoted(text)[1:-1]}\n" for name, text in notes.items())
 
 
-def shape_text(shape: Shape, free: tuple[bool, ...] | None) -> str:
-    """``N x 96 x 55 x 55``: N for a side that follows the batch."""
-    free = free or (False,) * len(shape)
-    sides = [str(side) for side in shape]
-    sides[:1] = ["N"] if free[:1] == (True,) else sides[:1]
-    return " x ".join(sides) or "scalar"
+def shape_text(shape: Shape, free: Free | None) -> str:
+    """``N x 96 x 55 x 55``: N for a side that is the batch, 21N for one that is so many times the batch."""
+    sides = zip(shape, free or (0,) * len(shape), strict=True)
+    return " x ".join(_side(side, times) for side, times in sides) or "scalar"
+
+
+def _side(side: int, times: int) -> str:
+    if times == 0:
+        return str(side)
+    return "N" if times == 1 else f"{times}N" if times > 0 else "?"
 
 
 def _class(graph: Graph, names: Names, calls: Mapping[int, Call]) -> str:

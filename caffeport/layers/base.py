@@ -191,6 +191,10 @@ class Layer(ABC):
         """
         return self
 
+    def batch_axis(self, bottom: int) -> int:
+        """Along which axis of a bottom the batch lies: 1 where the first counts the steps of a sequence."""
+        return 0
+
     def macs(self, bottoms: Shapes, inferred: Inferred) -> int:
         """Multiply-adds of one forward pass, by the usual count: weights only (0 for the rest)."""
         return 0

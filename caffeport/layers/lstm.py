@@ -45,5 +45,8 @@ class LSTM(Layer):
 
         self.wiring.loop(g, step)
 
+    def batch_axis(self, bottom: int) -> int:
+        return self.wiring.batch_axis(bottom)
+
     def macs(self, bottoms: Shapes, inferred: Inferred) -> int:
         return sum(prod(shape) for shape in inferred.params if len(shape) == 2) * prod(bottoms[0][:2])

@@ -40,3 +40,6 @@ class LSTMUnit(Layer):
         cell, hidden = unit(g, g.bottoms[0], g.bottoms[1], g.op("Unsqueeze", [g.bottoms[2], g.ints([2])]))
         for made, top in zip((cell, hidden), g.tops, strict=True):
             g.op("Identity", [made], [top])
+
+    def batch_axis(self, bottom: int) -> int:
+        return 1

@@ -54,6 +54,10 @@ class Wiring:
             if shape != want:
                 raise Misfit(f"{what} is {show(shape)} with bottom 0 {show(bottoms[0])}", f"Caffe wants {show(want)}")
 
+    def batch_axis(self, bottom: int) -> int:
+        """The streams lie behind the steps, but in a static input they are all that there is."""
+        return 0 if self.static and bottom == 2 else 1
+
     def tops(self, bottoms: Shapes) -> Shapes:
         """The output of every step, and the last states where they are exposed."""
         steps, streams = bottoms[0][:2]

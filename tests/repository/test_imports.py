@@ -19,7 +19,7 @@ version errors files
 caffe.tree caffe.wire caffe.schema caffe.scalars caffe.fields caffe.text caffe.blob caffe.hdf5 caffe.binary
 caffe.weights caffe.encode caffe.write caffe.upgrade_v0 caffe.upgrade caffe.net caffe.training caffe.sides
 caffe.input_shape caffe.deploy
-layers graph nn emit transform profiles port artefacts data models
+layers graph batch nn emit transform profiles port artefacts data models
 convert upgrade inspection support coverage
 verify predict evaluate bench cli demo
 """
