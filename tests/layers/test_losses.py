@@ -60,7 +60,9 @@ def test_softmax_with_loss(mode: str, ignore: int | None, axis: int) -> None:
     axis %= 4
     side = (*shape[:axis], *shape[axis + 1 :])
     ignored = "" if ignore is None else f"ignore_label: {ignore}"
-    layer = f'type: "SoftmaxWithLoss" softmax_param {{ axis: {given} }} loss_param {{ {ignored} normalization: {mode} }}'
+    layer = (
+        f'type: "SoftmaxWithLoss" softmax_param {{ axis: {given} }} loss_param {{ {ignored} normalization: {mode} }}'
+    )
     single = Single(layer, shape, side, tops=2)
     x, label = single.bottoms[0], labels(side, shape[axis], ignore)
     single.bottoms[1] = label
@@ -320,9 +322,7 @@ REFUSED = {
     ),
     "similar": (refused('type: "ContrastiveLoss"', (2, 5), (2, 5), (3,)), "bottom 2 is 3 for 2 pairs"),
     "class weights": (
-        refused(
-            'type: "SoftmaxWithLoss" loss_param { weight_by_label_freqs: true class_weighting: 1 }', (2, 5), (2,)
-        ),
+        refused('type: "SoftmaxWithLoss" loss_param { weight_by_label_freqs: true class_weighting: 1 }', (2, 5), (2,)),
         "class_weighting is given 1 times for 5 classes; once per class",
     ),
     "frequencies": (
