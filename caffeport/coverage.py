@@ -14,21 +14,33 @@ from caffeport.caffe.deploy import deploy, needs_deploy
 from caffeport.caffe.net import build_net
 from caffeport.caffe.text import parse_text
 from caffeport.caffe.tree import Message
-from caffeport.errors import CaffeportError, UnknownLayer, UnreadableFile
+from caffeport.errors import CaffeportError, Refused, UnknownLayer, UnreadableFile
 from caffeport.graph import build
+from caffeport.layers import Shape
 
 #: Nets larger than this are not read: a net definition is some kilobytes of text.
 MOST_BYTES = 16 << 20
 #: What net definitions are called (py-faster-rcnn has test.pt).
 SUFFIXES = (".prototxt", ".pt")
+#: Told where a net does not state the shape of an input: a picture, or what detectors call their other inputs.
+STAND_IN: Shape = (1, 3, 224, 224)
+STAND_INS: dict[str, Shape] = {"im_info": (1, 3), "rois": (300, 5)}
 
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """What became of many nets: how many there are, how many convert, and the reasons of the rest, net by net."""
+    """What became of many nets.
+
+    Attributes:
+        nets: how many there are.
+        converted: how many build as they stand.
+        told: how many build once the shape of an input is told, which the net alone does not state.
+        refused: the reasons of the rest, net by net.
+    """
 
     nets: int
     converted: int
+    told: int
     refused: dict[str, tuple[str, ...]]
 
     def reasons(self) -> list[tuple[str, int]]:
@@ -44,18 +56,23 @@ class Coverage:
 def coverage(path: Path) -> Coverage:
     """Try every net in a folder (*.prototxt and *.pt, recursively) or in a tar archive.
 
-    A net counts as converted when its graph builds with all shapes; a training net when its deploy net does.
+    A net counts as converted when its graph builds with all shapes; a training net when its deploy net does. Where
+    nothing but the shape of an input is missing, a usual one is told.
 
     Raises:
         UnreadableFile: no such folder or archive.
     """
     refused: dict[str, tuple[str, ...]] = {}
-    nets = 0
+    converted = told = 0
     for name, data in _nets(path):
-        nets += 1
-        if reasons := _try(name, data):
+        reasons, shapes = _try(name, data)
+        if reasons:
             refused[name] = reasons
-    return Coverage(nets, nets - len(refused), refused)
+        elif shapes:
+            told += 1
+        else:
+            converted += 1
+    return Coverage(converted + told + len(refused), converted, told, refused)
 
 
 def _nets(path: Path) -> Iterator[tuple[str, bytes]]:
@@ -75,20 +92,30 @@ def _nets(path: Path) -> Iterator[tuple[str, bytes]]:
         raise UnreadableFile(str(path), f"is no folder and no tar archive ({error})", "either is possible") from None
 
 
-def _try(name: str, data: bytes) -> tuple[str, ...]:
-    """Why the net cannot be ported, each reason once; empty where it can."""
+def _try(name: str, data: bytes) -> tuple[tuple[str, ...], dict[str, Shape]]:
+    """Why the net cannot be ported, each reason once, empty where it can; and the shapes that had to be told."""
+    shapes: dict[str, Shape] = {}
     try:
         message = parse_text(data.decode("utf-8", "replace"), name)
-        _build(message, name)
+        while (missing := _build(message, name, shapes)) is not None:
+            shapes[missing] = STAND_INS.get(missing, STAND_IN)
     except CaffeportError as error:
         problems = getattr(error, "problems", (error,))
-        return tuple(dict.fromkeys(_reason(problem) for problem in problems))
-    return ()
+        return tuple(dict.fromkeys(_reason(problem) for problem in problems)), shapes
+    return (), shapes
 
 
-def _build(message: Message, name: str) -> None:
-    net = build_net(message, name)
-    build(deploy(message) if needs_deploy(net) else net)
+def _build(message: Message, name: str, shapes: dict[str, Shape]) -> str | None:
+    """Build the net's graph; returns the input whose shape is nowhere stated, where that is all that is missing."""
+    try:
+        net = build_net(message, name)
+        build(deploy(message, shapes=shapes) if needs_deploy(net) else net)
+    except Refused as error:
+        asked = re.search(r"--input-shape (.*?)=", error.todo)
+        if asked is None or asked[1] in shapes:
+            raise
+        return asked[1]
+    return None
 
 
 def _reason(problem: CaffeportError) -> str:

@@ -32,8 +32,12 @@ _TRAINING_FIELDS: Final = ("include", "exclude", "phase", "loss_weight", "propag
 
 
 def needs_deploy(net: NetDef) -> bool:
-    """Whether a net is a training net: it reads data, measures a loss, or has inputs without a shape."""
-    return any(is_sink(layer) or is_data(layer) for layer in net.layers)
+    """Whether a net is a training net: it reads data, measures a loss, or has inputs without a shape.
+
+    Or it has no inputs at all: its data layers belong to the other phase.
+    """
+    without_inputs = all(layer.bottoms for layer in net.layers)
+    return without_inputs or any(is_sink(layer) or is_data(layer) for layer in net.layers)
 
 
 def deploy(

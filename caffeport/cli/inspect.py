@@ -49,8 +49,10 @@ def show_coverage(path: Path, as_json: bool) -> None:
         click.echo(json.dumps(found.as_json(), indent=2))
         return
     out = console()
-    share = 100 * found.converted / found.nets if found.nets else 0.0
-    out.print(f"{path}: {found.converted} of {found.nets} nets convert ({share:.1f} %)", markup=False)
+    fine = found.converted + found.told
+    share = 100 * fine / found.nets if found.nets else 0.0
+    told = f", {found.told} of them once the shape of an input is told" if found.told else ""
+    out.print(f"{path}: {fine} of {found.nets} nets convert ({share:.1f} %){told}", markup=False)
     if found.refused:
         rows = [(str(nets), reason) for reason, nets in found.reasons()]
         out.print(table(("nets", "what is missing"), rows, right=("nets",)))
