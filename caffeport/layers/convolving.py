@@ -15,8 +15,8 @@ _OWN = {"Conv": "ConvolutionNd", "ConvTranspose": "DeconvolutionNd"}
 def read_convolution(f: Fields, at: Site) -> tuple[int, Window, int, int, bool]:
     """num_output, window, group, axis and bias_term of ConvolutionParameter."""
     p = f.sub("convolution_param")
-    # The fillers matter for training from scratch, engine and force_nd_im2col choose between equal algorithms.
-    p.ignore("weight_filler", "bias_filler", "engine", "force_nd_im2col")
+    # The fillers matter for training from scratch; the others (the last is Intel's) choose between equal algorithms.
+    p.ignore("weight_filler", "bias_filler", "engine", "force_nd_im2col", "conv_algorithm")
     if at.tops != at.bottoms:
         raise p.refuse("top", f"there are {at.tops} tops for {at.bottoms} bottoms", "one top per bottom")
     num_output, group = p.int("num_output"), p.int("group")
