@@ -26,6 +26,8 @@ class CannotRun(CaffeportError):
 
 
 Arrays = Mapping[str, np.ndarray]
+#: Initializers of fewer bytes stay in their model: shapes and the like, which ONNX Runtime wants to see.
+LENT_BYTES = 1 << 16
 #: Top k of node i.
 Place = tuple[int, int]
 Tops = dict[Place, np.ndarray]
@@ -55,7 +57,7 @@ class Torch:
         dtype: torch.dtype = torch.float32,
         made: nn.Module | None = None,
     ) -> None:
-        self.graph, self.dtype = graph, dtype
+        self.graph, self.dtype, self.trains = graph, dtype, True
         self.names = name_graph(graph)
         own = graph.net.phase == "TRAIN"
         tensors = {key: torch.from_numpy(np.array(array) if own else _writable(array)) for key, array in state.items()}
@@ -104,12 +106,17 @@ class Torch:
         for node in self.graph.nodes:
             for k, value in enumerate(node.tops if node.layer.source else ()):
                 see((node.index, k), by_value[value])
-        hooks = [self.part(node).register_forward_hook(_catch(see, node)) for node in self.graph.computing]
+        hooks = [self.part(node).register_forward_hook(_catch(see, node)) for node in self.watched]
         try:
             self.module(*fed)
         finally:
             for hook in hooks:
                 hook.remove()
+
+    @property
+    def watched(self) -> Sequence[Node]:
+        """The layers whose tops are shown."""
+        return tuple(self.graph.computing)
 
     def part(self, node: Node) -> nn.Module:
         """The module of one layer."""
@@ -206,19 +213,28 @@ class Onnx:
 
 
 def _session(graph: Graph, state: Arrays, keep: Sequence[Any] = ()) -> Any:
-    """A session over the emitted model; weights stay outside the model, so that they exist once and not five times."""
-    import onnxruntime
-
+    """A session over the emitted model, whose weights are those of `state` themselves."""
     empty = {key: np.empty((0, *array.shape), np.float32) for key, array in state.items()}
-    model = emit_onnx.emit(graph, empty, keep)
+    return lend(emit_onnx.emit(graph, empty, keep), state)
+
+
+def lend(model: Any, arrays: Arrays | None = None) -> Any:
+    """A session whose weights stay outside the model, so that they exist once and not five times.
+
+    `arrays` are lent by name; without them the model's own initializers are taken out of it and lent.
+    """
+    import onnxruntime
+    from onnx import numpy_helper
+
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     # Weights in the runtime's own layout would be another copy of all of them, for one run.
     options.add_session_config_entry("session.disable_prepacking", "1")
     names, values = [], []
     for tensor in model.graph.initializer:
-        if tensor.name in empty:
-            array = np.ascontiguousarray(state[tensor.name], np.float32)
+        if tensor.name in arrays if arrays is not None else len(tensor.raw_data) >= LENT_BYTES:
+            array = numpy_helper.to_array(tensor) if arrays is None else arrays[tensor.name]
+            array = np.array(array) if arrays is None else np.ascontiguousarray(array, np.float32)
             _outside(tensor, array.shape)
             names.append(tensor.name)
             values.append(onnxruntime.OrtValue.ortvalue_from_numpy(array))

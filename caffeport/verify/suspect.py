@@ -11,7 +11,7 @@ import torch
 
 from caffeport.caffe.weights import open_weights
 from caffeport.emit.names import name_graph
-from caffeport.errors import CaffeportError
+from caffeport.errors import CaffeportError, Unportable
 from caffeport.graph import Node
 from caffeport.verify.backends import Backend, CannotRun, Torch
 from caffeport.verify.case import find_weights
@@ -103,7 +103,7 @@ def _made(run: Run, node: Node, bottoms: Sequence[np.ndarray], port: Backend) ->
     """The port's tops of a layer, alone; of a port that only runs as a whole, what it had there."""
     try:
         return port.alone(node, bottoms)
-    except CannotRun:
+    except (CannotRun, Unportable):
         tops = port.chain(run.case.inputs)
         return [tops[node.index, k] for k in range(len(node.tops)) if (node.index, k) in tops]
 
@@ -207,7 +207,7 @@ def _reruns(scene: Scene, _run: Run, port: Backend) -> Iterator[str]:
     def right(bottoms: Sequence[np.ndarray]) -> bool:
         try:
             made = port.alone(scene.node, bottoms)[scene.k]
-        except CannotRun:
+        except (CannotRun, Unportable):
             return False
         return scene.same(scene.view(made), scene.want)
 

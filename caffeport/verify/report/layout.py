@@ -39,9 +39,7 @@ def draw(layers: Sequence[Mapping[str, Any]]) -> Drawing:
         index = layer["index"]
         rows[index] = 1 + max((rows[below] for below in bottoms[index]), default=-1)
     lanes = _lanes(layers, rows, bottoms)
-    boxes = tuple(
-        Box(index, MARGIN + lane * LANE, MARGIN + rows[index] * ROW) for index, lane in sorted(lanes.items())
-    )
+    boxes = tuple(Box(index, MARGIN + lane * LANE, MARGIN + rows[index] * ROW) for index, lane in sorted(lanes.items()))
     by_index = {box.index: box for box in boxes}
     edges = tuple(
         (below, index, _path(by_index[below], by_index[index]))

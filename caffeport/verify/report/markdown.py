@@ -56,7 +56,16 @@ def _case(case: Mapping[str, Any]) -> Iterator[str]:
     for culprit in shown["culprits"]:
         yield from _culprit(culprit)
     backends = [result["backend"] for result in case["results"] if not result["skipped"]]
-    header = ("#", "layer", "type", "output", *(f"{name}, of allowed" for name in backends), "worst", "x noise", "cosine")
+    header = (
+        "#",
+        "layer",
+        "type",
+        "output",
+        *(f"{name}, of allowed" for name in backends),
+        "worst",
+        "x noise",
+        "cosine",
+    )
     yield from _table(header, [_row(row, backends) for row in shown["rows"]])
     for result in case["results"]:
         if result["skipped"]:
