@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
-from caffeport.caffe.net import LayerDef, NetDef, ParamSpec
+from caffeport.caffe.net import COMMON_FIELDS, LayerDef, NetDef, ParamSpec
+from caffeport.caffe.schema import Schema
 from caffeport.errors import CaffeportError, Refused, UnknownLayer, raise_all
 from caffeport.layers import Inferred, Layer, Misfit, Shape, Shapes, Site, registry
+from caffeport.layers.probe import asked
 from caffeport.layers.shapes import show
 
 
@@ -77,13 +79,17 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """A net ready to be emitted. Sources (Input, data layers) are nodes too; their tops are the `inputs`."""
+    """A net ready to be emitted. Sources (Input, data layers) are nodes too; their tops are the `inputs`.
+
+    `notes` tell what the net says without effect.
+    """
 
     name: str
     net: NetDef
     nodes: tuple[Node, ...]
     inputs: tuple[Value, ...]
     outputs: tuple[Value, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def computing(self) -> Iterator[Node]:
@@ -118,8 +124,9 @@ def build(net: NetDef, shapes: Mapping[str, Shape] | None = None) -> Graph:
         Problems, UnknownLayer, Refused: everything in the net that cannot be ported, all at once.
     """
     net = _with_automatic_tops(net)
-    layers = _read_all(net)
-    return _Builder(net, layers, shapes or {}).run()
+    notes: list[str] = []
+    layers = _read_all(net, notes)
+    return replace(_Builder(net, layers, shapes or {}).run(), notes=tuple(notes))
 
 
 def _with_automatic_tops(net: NetDef) -> NetDef:
@@ -138,20 +145,23 @@ def _with_automatic_tops(net: NetDef) -> NetDef:
     return replace(net, layers=tuple(definitions))
 
 
-def _read_all(net: NetDef) -> list[Layer]:
+def _read_all(net: NetDef, notes: list[str]) -> list[Layer]:
     problems: list[CaffeportError] = []
     layers: list[Layer] = []
     for definition in net.layers:
         try:
-            layers.append(read_layer(definition, net.phase))
+            layers.append(read_layer(definition, net.phase, notes))
         except CaffeportError as problem:
             problems.extend(getattr(problem, "problems", (problem,)))
     raise_all(problems)
     return layers
 
 
-def read_layer(definition: LayerDef, phase: str) -> Layer:
-    """One layer, read whole: raises what is unknown, missing, set twice, or set and not understood."""
+def read_layer(definition: LayerDef, phase: str, notes: list[str]) -> Layer:
+    """One layer, read whole: raises what is unknown, missing, set twice, or set and not understood.
+
+    Messages of other layer types, which Caffe passes over, are told in `notes`.
+    """
     cls = registry().get(definition.type)
     if cls is None:
         raise UnknownLayer(definition.label, f"no layer of type {definition.type!r} is known", *_todo_unknown())
@@ -168,8 +178,19 @@ def read_layer(definition: LayerDef, phase: str) -> Layer:
         layer = cls.read(fields, site)
     except Misfit as misfit:
         raise misfit.at(definition.label) from None
+    for name in fields.names():
+        if _idle(name, cls):
+            fields.ignore(name)
+            notes.append(f"{definition.label}: {name} has no effect on this type, in Caffe as here")
     raise_all(fields.unread())
     return layer
+
+
+def _idle(name: str, cls: type[Layer]) -> bool:
+    """Whether a field is one of BVLC's messages for other layer types: set on this one, it changes nothing."""
+    known = Schema.load().field_type("LayerParameter", name)
+    message = known is not None and known.fork is None and Schema.load().kind(known.type) == "message"
+    return message and cls.fork == "BVLC" and name not in COMMON_FIELDS and name not in asked(cls).opened
 
 
 def _todo_unknown() -> tuple[str, str]:

@@ -84,7 +84,8 @@ def open_port(
     if phase == "TEST" and needs_deploy(definition):
         definition, notes = deploy_with_notes(sources[0], stored, given)
         given = {}
-    return replace(match(build(definition, given), stored), sources=sources, notes=notes)
+    graph = build(definition, given)
+    return replace(match(graph, stored), sources=sources, notes=notes + graph.notes)
 
 
 def match(graph: Graph, weights: Weights | None) -> Port:

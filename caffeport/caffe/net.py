@@ -32,6 +32,9 @@ _HINTS: Final = (
 )  # fmt: skip
 """What NVCaffe and Intel Caffe let a net say about speed and precision of a run, and not about what it computes."""
 
+_LAYER_HINTS: Final = ("engine", "forward_type", "backward_type", "forward_math", "backward_math", "quantization_param")
+"""The same for a layer: Intel's quantization_param tells how its int8 arithmetic approximates the layer."""
+
 
 @dataclass(frozen=True, slots=True)
 class ParamSpec:
@@ -66,7 +69,7 @@ class LayerDef:
     def fields(self) -> Fields:
         """Fresh typed access to the layer's fields; those common to all layers count as read."""
         fields = Fields(self.message, "LayerParameter", self.label)
-        fields.ignore(*COMMON_FIELDS)
+        fields.ignore(*COMMON_FIELDS, *_LAYER_HINTS)
         return fields
 
 
