@@ -14,9 +14,14 @@ from caffeport.layers.windows import Window, slide
 
 @dataclass(frozen=True, slots=True)
 class Convolution(Layer):
-    """Convolution over the axes behind `axis`, the same weights for every bottom."""
+    """Convolution over the axes behind `axis`, the same weights for every bottom.
+
+    DepthwiseConvolution is the same with a kernel for one channel each, computed faster (yonghenglh6/
+    DepthwiseConvolution: depthwise_conv_layer.cpp); its nets write num_output and group in full.
+    """
 
     type = "Convolution"
+    aliases = ("DepthwiseConvolution",)
     bottoms = (1, MANY)
     tops = (1, MANY)
     mirrors = "base_conv_layer.cpp, conv_layer.cpp"

@@ -36,8 +36,12 @@ def decode(g: Onnx, location: str, priors: str, code: str, variance_in_target: b
     return g.op("Concat", [g.op("Sub", [centre, reach]), g.op("Add", [centre, reach])], axis=-1)
 
 
-def suppress(g: Onnx, boxes: str, ranked: str, overlap: float, threshold: float | None) -> str:
+def suppress(
+    g: Onnx, boxes: str, ranked: str, overlap: float, threshold: float | None = None, most: int | None = None
+) -> str:
     """A mask over R x K scores that fall along each row: 1 where the box R x K x 4 overlaps no better one that stays.
+
+    Boxes with a score up to `threshold` are left out, and `most` are kept of each row.
 
     The rows go through NonMaxSuppression as pictures of one class each. Boxes with a negative side have no area for
     Caffe; they are folded to a line, so that the operator does not turn them round.
@@ -45,13 +49,14 @@ def suppress(g: Onnx, boxes: str, ranked: str, overlap: float, threshold: float 
     low = piece(g, boxes, 0, 2)
     solid = g.op("Concat", [low, g.op("Max", [low, piece(g, boxes, 2, 4)])], axis=-1)
     shape = g.op("Shape", [ranked])
-    limits = [g.op("Squeeze", [piece(g, shape, 1, 2, 0)]), g.floats([min(overlap, 1.0)])]
+    count = g.op("Squeeze", [piece(g, shape, 1, 2, 0)]) if most is None else g.ints(most)
+    limits = [count, g.floats([min(overlap, 1.0)])]
     if threshold is not None:
         limits.append(g.floats([threshold]))
     chosen = g.op("NonMaxSuppression", [solid, g.op("Unsqueeze", [ranked, g.ints([1])]), *limits])
     places = g.op("Gather", [chosen, g.ints((0, 2))], axis=1)
     one = g.op("Expand", [g.floats(1.0), g.op("Slice", [g.op("Shape", [places]), g.ints([0]), g.ints([1])])])
-    return g.op("ScatterND", [g.op("Mul", [ranked, g.floats(0.0)]), places, one])
+    return g.op("ScatterND", [g.op("Expand", [g.floats(0.0), shape]), places, one])
 
 
 def detect(g: Onnx, labels: Sequence[int], boxes: str, scores: str, limits: tuple[float, float, int, int]) -> None:
@@ -82,7 +87,7 @@ def detect(g: Onnx, labels: Sequence[int], boxes: str, scores: str, limits: tupl
     score = g.op("Unsqueeze", [g.op("GatherND", [ranked, where]), one])
     picture = g.op("Cast", [piece(g, where, 0, 1)], to=1)
     found = g.op("Concat", [picture, label, score, g.op("GatherND", [boxes, where])], axis=1)
-    g.op("Unsqueeze", [g.op("Concat", [found, _nothing(g, where, n)], axis=0), g.ints((0, 1))], g.tops)
+    g.op("Unsqueeze", [g.op("Concat", [found, nothing(g, where, n)], axis=0), g.ints((0, 1))], g.tops)
 
 
 def _best(g: Onnx, kept: str, ranked: str, keep: int) -> str:
@@ -98,7 +103,7 @@ def _ones(g: Onnx, like: str) -> str:
     return g.op("Expand", [g.floats(1.0), g.op("Shape", [like])])
 
 
-def _nothing(g: Onnx, where: str, n: str) -> str:
+def nothing(g: Onnx, where: str, n: str) -> str:
     """One row per picture where `where` has none: its number and six times -1."""
     empty = g.op("Equal", [pictures(g, where), g.ints([0])])
     rows = g.op("Squeeze", [g.op("Mul", [g.op("Cast", [empty], to=7), n])])
