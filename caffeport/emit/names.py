@@ -6,6 +6,8 @@ import keyword
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 from caffeport.graph import Graph
 
@@ -27,9 +29,9 @@ LOCAL_NAMES = frozenset({"self", "torch", "nn", "F", "Tensor", "math", "loss", "
 def identifiers(names: Sequence[str], reserved: Iterable[str] = ()) -> tuple[str, ...]:
     """An identifier for each name, in order; equal names get different ones.
 
-    Names that are identifiers already keep themselves; the others give way:
-    ``1x1`` -> ``_1x1``, ``class`` -> ``class_``, ``conv1/11x9`` -> ``conv1_11x9`` or, where that is taken,
-    ``conv1_11x9_2``.
+    Names that are identifiers already keep themselves, unless they begin with an underscore, as what torch keeps to
+    itself does; the others give way: ``1x1`` -> ``_1x1``, ``class`` -> ``class_``, ``_x`` -> ``n_x``,
+    ``conv1/11x9`` -> ``conv1_11x9`` or, where that is taken, ``conv1_11x9_2``.
     """
     taken = set(reserved)
     found: dict[int, str] = {}
@@ -46,9 +48,7 @@ def identifiers(names: Sequence[str], reserved: Iterable[str] = ()) -> tuple[str
 
 def _plain(name: str) -> str:
     word = re.sub(r"[^0-9A-Za-z_]", "_", name) or "_"
-    # Two leading underscores would be mangled inside a class.
-    word = "_" + word.lstrip("_") if word[0] == "_" else word
-    word = f"_{word}" if word[0].isdigit() else word
+    word = f"n{word}" if word[0] == "_" else f"_{word}" if word[0].isdigit() else word
     return f"{word}_" if keyword.iskeyword(word) or keyword.issoftkeyword(word) else word
 
 
@@ -78,11 +78,16 @@ def name_graph(graph: Graph) -> Names:
 
 
 def class_name(name: str) -> str:
-    """A class name in camel case: ``CaffeNet``, ``tiny-memnet`` -> ``TinyMemnet``."""
+    """A class name in camel case: ``CaffeNet``, ``tiny-memnet`` -> ``TinyMemnet``, ``pool`` -> ``PoolNet``."""
     words = re.findall(r"[0-9A-Za-z]+", name) or ["Net"]
     joined = "".join(word[0].upper() + word[1:] for word in words)
     joined = f"Net{joined}" if joined[0].isdigit() else joined
-    return f"{joined}Net" if keyword.iskeyword(joined) or joined in _RESERVED_CLASSES else joined
+    return f"{joined}Net" if keyword.iskeyword(joined) or joined in _taken_classes() else joined
 
 
-_RESERVED_CLASSES = frozenset({"Tensor", "None", "True", "False", "F"})
+@cache
+def _taken_classes() -> frozenset[str]:
+    """The class names that emitted source uses itself: what it imports, and the modules that it may carry."""
+    own = Path(__file__).parents[1] / "nn"
+    defined = (re.findall(r"^class (\w+)", file.read_text("utf-8"), re.MULTILINE) for file in own.glob("*.py"))
+    return frozenset({"Tensor", "F", "Path", "Any", "Callable"}.union(*defined))

@@ -17,6 +17,7 @@ from caffeport.emit.torch import compile_source, module
 from caffeport.errors import Refused
 from caffeport.graph import Graph, build
 from caffeport.verify.case import Case, find_cases, open_case
+from caffeport.verify.gradients import gradient
 from caffeport.verify.overwritten import overwritten
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden"
@@ -49,11 +50,7 @@ def gradients(case: Case, graph: Graph, dtype: torch.dtype) -> dict[str, np.ndar
     for index, place in case.places.items():
         for k in range(len(graph.nodes[index].params)):
             tensors[f"dparam/{place}/{k}"] = tensor_at(port, keys[index, k])
-    return {
-        name: np.zeros(want.shape) if tensors[name].grad is None else tensors[name].grad.numpy()
-        for name, want in case.arrays.items()
-        if name in tensors
-    }
+    return {name: gradient(tensors[name], want.shape) for name, want in case.arrays.items() if name in tensors}
 
 
 @pytest.mark.parametrize("folder", TRAINED, ids=[folder.name for folder in TRAINED])
