@@ -31,7 +31,7 @@ class Reshape(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         start, end = self.span or (0, x.dim())
         sides = [side or x.shape[axis] for axis, side in enumerate(self.sides, start)]
-        return x.reshape(*x.shape[:start], *sides, *x.shape[end:])
+        return x.reshape([*x.shape[:start], *sides, *x.shape[end:]])
 
     def extra_repr(self) -> str:
         return f"{self.sides}" + (f", span={self.span}" if self.span else "")
