@@ -21,7 +21,7 @@ def dummy(settings: str, tops: int = 1) -> Single:
 
 def test_constants() -> None:
     one = dummy(
-        "shape { dim: 2 dim: 3 } shape { dim: 4 } data_filler { value: 1.5 } data_filler { type: 'constant' value: -3 }",
+        "shape { dim: 2 dim: 3 } shape { dim: 4 } data_filler { value: 1.5 } data_filler { value: -3 }",
         2,
     )
     one.agrees(np.full((2, 3), 1.5), np.full(4, -3.0))
