@@ -1,5 +1,7 @@
 """Caffe's losses over classes. Labels are floats that hold whole numbers; each loss is one number, unweighted."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -59,7 +61,7 @@ class SoftmaxWithLoss(nn.Module):
         if self.weights:
             chosen = chosen * x.new_tensor(self.weights)[index * kept]
         total = -chosen.masked_fill(~kept, 0).sum()
-        loss = normalised_loss(total, kept, self.normalization, x.shape[: self.axis].numel())
+        loss = normalised_loss(total, kept, self.normalization, math.prod(x.shape[: self.axis]))
         # Caffe's backward takes no gradient from the second top.
         return (loss, x.detach().softmax(self.axis)) if self.prob else loss
 
@@ -90,7 +92,7 @@ class InfogainLoss(nn.Module):
         rows = gains[(index * kept).squeeze(self.axis)].movedim(-1, self.axis)
         terms = rows * log_probabilities(x, self.axis, LOG_THRESHOLD)
         loss = normalised_loss(
-            -terms.masked_fill(~kept, 0).sum(), kept, self.normalization, x.shape[: self.axis].numel()
+            -terms.masked_fill(~kept, 0).sum(), kept, self.normalization, math.prod(x.shape[: self.axis])
         )
         return (loss, x.detach().softmax(self.axis)) if self.prob else loss
 

@@ -183,3 +183,25 @@ def test_dropout_is_drawn_in_training_and_passes_in_test() -> None:
     y = module(train(text))(x, x)
     assert set(y.unique().tolist()) <= {0.0, 4.0}
     torch.testing.assert_close(module(build(parse_net(text)))(x, x), x)
+
+
+EXPORTED = """
+layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 4 dim: 3 } } }
+layer { name: "t" type: "Input" top: "t" input_param { shape { dim: 2 dim: 3 } } }
+layer { name: "h" type: "Input" top: "h" input_param { shape { dim: 4 dim: 4 } } }
+layer { name: "l" type: "SoftmaxWithLoss" bottom: "x" bottom: "t" top: "l" loss_param { ignore_label: 1 } }
+layer { name: "f" type: "SoftmaxWithLoss" bottom: "x" bottom: "t" top: "f" loss_param { normalization: FULL } }
+layer { name: "i" type: "InfogainLoss" bottom: "x" bottom: "t" bottom: "h" top: "i" }
+layer { name: "a" type: "Accuracy" bottom: "x" bottom: "t" top: "a" top: "b" accuracy_param { ignore_label: 1 } }
+layer { name: "s" type: "SigmoidCrossEntropyLoss" bottom: "x" bottom: "x" top: "s" }
+layer { name: "e" type: "EuclideanLoss" bottom: "x" bottom: "x" top: "e" }
+"""
+
+
+def test_training_nets_export_with_a_free_batch() -> None:
+    port = module(train(EXPORTED))
+    matrix, batch = torch.rand(4, 4), torch.export.Dim("N")
+    first = torch.rand(2, 4, 3), torch.randint(0, 4, (2, 3)).float(), matrix
+    exported = torch.export.export(port, first, dynamic_shapes=({0: batch}, {0: batch}, None)).module()
+    other = torch.rand(5, 4, 3), torch.randint(0, 4, (5, 3)).float(), matrix
+    torch.testing.assert_close(exported(*other), port(*other), rtol=0, atol=0)
