@@ -48,7 +48,7 @@ class Proposal(Layer):
         return self.how.infer(bottoms, self.outputs, self.train, ())
 
     def torch(self, bottoms: Shapes) -> Call:
-        return self.how.torch(self.outputs)
+        return self.how.torch(self.outputs, ())
 
     def onnx(self, g: Onnx) -> None:
         self.how.onnx(g, ())

@@ -37,11 +37,11 @@ class Proposing:
         most = scores[0] * min(self.after[train], count * scores[2] * scores[3])
         return Inferred(((most, 5), (most, *score))[:tops])
 
-    def torch(self, tops: int) -> Call:
+    def torch(self, tops: int, score: tuple[int, ...]) -> Call:
         """The module's call."""
         names = ("anchors", "stride", "min_size", "before", "after", "overlap", "drop")
         kwargs = {name: getattr(self, name) for name in names}
-        return Call("Proposal", (), kwargs | ({"scored": True} if tops == 2 else {}))
+        return Call("Proposal", (), kwargs | ({"scored": 1 + len(score)} if tops == 2 else {}))
 
     def onnx(self, g: Onnx, score: tuple[int, ...]) -> None:
         """The nodes, for evaluation."""

@@ -43,7 +43,7 @@ class ProposalLayer:
 
     def torch(self, bottoms: Shapes) -> Call:
         """The module."""
-        return self.how.torch(self.tops)
+        return self.how.torch(self.tops, (1,))
 
     def onnx(self, g: Onnx) -> None:
         """The nodes."""

@@ -7,7 +7,8 @@ __all__ = ["Proposal"]
 
 
 class Proposal(nn.Module):
-    """Regions (R, 5) as picture, x1, y1, x2, y2, best first in each picture, and with `scored` their scores (R, 1).
+    """Regions (R, 5) as picture, x1, y1, x2, y2, best first in each picture, and their scores
+    where `scored` is 1, as (R,), or 2, as (R, 1).
 
     Inputs are scores (N, 2 A, H, W), of which the second half counts, moves (N, 4 A, H, W) and the pictures' height,
     width and scale (N, 3 or more). Anchors stand on every cell, `stride` pixels apart. Of the boxes, moved and
@@ -24,7 +25,7 @@ class Proposal(nn.Module):
         after: tuple[int, int],
         overlap: float,
         drop: bool,
-        scored: bool = False,
+        scored: int = 0,
     ) -> None:
         super().__init__()
         self.corners, self.stride, self.min_size, self.before, self.after = anchors, stride, min_size, before, after
@@ -46,8 +47,10 @@ class Proposal(nn.Module):
             order = score.sort(descending=True, stable=True).indices[: self.before[self.training]]
             kept = order[self.suppress(own[order])]
             found.append(torch.cat([torch.full_like(own[kept, :1], picture), own[kept]], 1))
-            marks.append(score[kept, None])
-        return (torch.cat(found), torch.cat(marks)) if self.scored else torch.cat(found)
+            marks.append(score[kept])
+        if not self.scored:
+            return torch.cat(found)
+        return torch.cat(found), torch.cat(marks).view(-1, *[1] * (self.scored - 1))
 
     def boxes(self, moves: Tensor, info: Tensor) -> Tensor:
         """The moved and clipped boxes, (N, H * W * A, 4)."""

@@ -166,7 +166,8 @@ def normalised(
     x: np.ndarray, mean: np.ndarray, variance: np.ndarray, eps: float, scale: np.ndarray, shift: np.ndarray
 ) -> np.ndarray:
     mean, variance, scale, shift = (blob.reshape(1, -1, 1, 1) for blob in (mean, variance, scale, shift))
-    return (x - mean) / np.sqrt(variance + eps) * scale + shift
+    top: np.ndarray = (x - mean) / np.sqrt(variance + eps) * scale + shift
+    return top
 
 
 FILLERS = "slope_filler { value: 1 } bias_filler { value: 0 }"
