@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import TypeAlias
 
 from caffeport.caffe.fields import Fields
 from caffeport.layers.base import MANY, Call, Inferred, Layer, Onnx, Shape, Shapes, Site
 from caffeport.layers.shapes import show
+
+#: What fills a top: its kind, and the kind's numbers.
+Filling: TypeAlias = tuple[str, tuple[float, ...]]
 
 _SIDES = ("num", "channels", "height", "width")
 _KINDS = ("constant", "uniform", "gaussian", "xavier", "msra", "positive_unitball", "bilinear")
@@ -24,7 +27,7 @@ class DummyData(Layer):
     mirrors = "dummy_data_layer.cpp"
 
     shapes: Shapes
-    fillers: tuple[tuple[Any, ...], ...]
+    fillers: tuple[Filling, ...]
 
     @classmethod
     def read(cls, f: Fields, at: Site) -> DummyData:
@@ -36,7 +39,7 @@ class DummyData(Layer):
             raise p.refuse("data_filler", given, "none, one, or one per top")
         wide = fillers if len(fillers) == at.tops else fillers[:1] * at.tops
         drawn = [_filler(filler, shape) for filler, shape in zip(wide, shapes, strict=False)]
-        return cls(shapes, tuple(drawn) or (("constant", 0.0),) * at.tops)
+        return cls(shapes, tuple(drawn) or (("constant", (0.0,)),) * at.tops)
 
     def infer(self, bottoms: Shapes) -> Inferred:
         return Inferred(self.shapes)
@@ -45,7 +48,7 @@ class DummyData(Layer):
         return Call("DummyData", (self.shapes, self.fillers))
 
     def onnx(self, g: Onnx) -> None:
-        for top, shape, (kind, *numbers) in zip(g.tops, self.shapes, self.fillers, strict=True):
+        for top, shape, (kind, numbers) in zip(g.tops, self.shapes, self.fillers, strict=True):
             if kind != "constant":
                 raise g.refuse(f"the data are drawn anew at every pass ({kind}), an ONNX model has no such state")
             g.op("Expand", [g.floats(numbers[0]), g.ints(shape)], [top])
@@ -68,30 +71,31 @@ def _shapes(p: Fields, tops: int) -> Shapes:
     return tuple(shapes)
 
 
-def _filler(p: Fields, shape: Shape) -> tuple[Any, ...]:
+def _filler(p: Fields, shape: Shape) -> Filling:
     """What to draw: its kind and its numbers, with xavier and msra worked out for the shape."""
     kind = p.str("type")
     numbers = {name: p.float(name) for name in ("value", "min", "max", "mean", "std")}
     sparse, norm = p.int("sparse"), p.enum("variance_norm")
-    fans = {"FAN_IN": prod(shape) / shape[0], "FAN_OUT": prod(shape) / (shape[1] if len(shape) > 1 else 1)}
+    num, channels = (*shape, 1, 1)[:2]
+    fans = {"FAN_IN": prod(shape) / num, "FAN_OUT": prod(shape) / channels}
     fan = fans.get(norm, sum(fans.values()) / 2)
     match kind:
         case "constant":
-            return ("constant", numbers["value"])
+            return ("constant", (numbers["value"],))
         case "uniform":
-            return ("uniform", numbers["min"], numbers["max"])
+            return ("uniform", (numbers["min"], numbers["max"]))
         case "xavier":
-            return ("uniform", -((3 / fan) ** 0.5), (3 / fan) ** 0.5)
+            return ("uniform", (-((3 / fan) ** 0.5), (3 / fan) ** 0.5))
         case "msra":
-            return ("gaussian", 0.0, (2 / fan) ** 0.5)
+            return ("gaussian", (0.0, (2 / fan) ** 0.5))
         case "gaussian" if sparse >= 0:
-            return ("gaussian", numbers["mean"], numbers["std"], sparse / shape[0])
+            return ("gaussian", (numbers["mean"], numbers["std"], sparse / num))
         case "gaussian":
-            return ("gaussian", numbers["mean"], numbers["std"])
+            return ("gaussian", (numbers["mean"], numbers["std"]))
         case "positive_unitball":
-            return ("shares",)
+            return ("shares", ())
         case "bilinear" if len(shape) == 4 and shape[2] == shape[3]:
-            return ("bilinear",)
+            return ("bilinear", ())
         case "bilinear":
             raise p.refuse("type", f"is 'bilinear' for {show(shape)}", "four axes, the last two equal, are possible")
     raise p.refuse("type", f"is {kind!r}", f"{', '.join(_KINDS)} are possible")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import log
+from math import inf, log
 
 from caffeport.caffe.fields import Fields
 from caffeport.layers.base import Call, Layer, Onnx, Shapes, Site
@@ -26,8 +26,8 @@ class Exp(Layer):
     def read(cls, f: Fields, at: Site) -> Exp:
         p = f.sub("exp_param")
         base = p.float("base")
-        if base != -1 and base <= 0:
-            raise p.refuse("base", f"is {base}", "above 0 is possible, or -1 for e")
+        if base != -1 and not 0 < base < inf:
+            raise p.refuse("base", f"is {base}", "a number above 0 is possible, or -1 for e")
         return cls(base, p.float("scale"), p.float("shift"))
 
     infer = unary

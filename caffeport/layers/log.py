@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import log
+from math import inf, log
 
 from caffeport.caffe.fields import Fields
 from caffeport.layers.base import Call, Layer, Onnx, Shapes, Site
@@ -26,7 +26,7 @@ class Log(Layer):
     def read(cls, f: Fields, at: Site) -> Log:
         p = f.sub("log_param")
         base = p.float("base")
-        if base != -1 and (base <= 0 or base == 1):
+        if base != -1 and (base == 1 or not 0 < base < inf):
             raise p.refuse("base", f"is {base}", "above 0 and other than 1 is possible, or -1 for e")
         return cls(base, p.float("scale"), p.float("shift"))
 

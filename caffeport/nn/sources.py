@@ -1,8 +1,5 @@
 """Modules without inputs: learned blobs, and blobs that fill themselves."""
 
-from collections.abc import Callable
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
@@ -26,13 +23,13 @@ class DummyData(nn.Module):
     (positive, with sum 1 for each item) are drawn at every call.
     """
 
-    def __init__(self, shapes: tuple[tuple[int, ...], ...], fillers: tuple[tuple[Any, ...], ...]) -> None:
+    def __init__(self, shapes: tuple[tuple[int, ...], ...], fillers: tuple[tuple[str, tuple[float, ...]], ...]) -> None:
         super().__init__()
         self.shapes, self.fillers = shapes, fillers
         # Follows the module from device to device, so that the data do; no state to save.
         self.place = torch.empty(0, device="cpu")
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "DummyData":
+    def _apply(self, fn, recurse=True):  # type: ignore[no-untyped-def]  # as untyped as torch's own
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self.place = fn(self.place)
         return self
@@ -41,7 +38,7 @@ class DummyData(nn.Module):
         tops = tuple(self.fill(shape, *filler) for shape, filler in zip(self.shapes, self.fillers, strict=True))
         return tops[0] if len(tops) == 1 else tops
 
-    def fill(self, shape: tuple[int, ...], kind: str, *numbers: float) -> Tensor:
+    def fill(self, shape: tuple[int, ...], kind: str, numbers: tuple[float, ...]) -> Tensor:
         top = self.place.new_empty(shape)
         if kind == "constant":
             return top.fill_(numbers[0])
