@@ -182,6 +182,8 @@ def read_layer(definition: LayerDef, phase: str, notes: list[str]) -> Layer:
         if _idle(name, cls):
             fields.ignore(name)
             notes.append(f"{definition.label}: {name} has no effect on this type, in Caffe as here")
+    if fields.has("quantization_param"):
+        notes.append(f"{definition.label}: quantization_param asks for int8 arithmetic; the port computes in float32")
     raise_all(fields.unread())
     return layer
 

@@ -17,7 +17,7 @@ from typing import Final
 from caffeport.caffe import wire as w
 from caffeport.caffe.input_shape import find_shape
 from caffeport.caffe.net import LayerDef, NetDef, build_net, read_net_message
-from caffeport.caffe.training import ACTIVATIONS, KEPT_PARAMS, activation, is_data, is_sink, simplified
+from caffeport.caffe.training import ACTIVATIONS, KEPT_PARAMS, activation, is_data, is_sink, makes_targets, simplified
 from caffeport.caffe.tree import Field, Message, Token
 from caffeport.caffe.upgrade import upgrade_net
 from caffeport.caffe.weights import Weights, open_weights
@@ -123,24 +123,27 @@ def _phases(net: Message, file: str, stages: Sequence[str]) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class _Wired:
-    """Layers in order, with the index of the layer that made each bottom (-1: none does), and who reads each."""
+    """Layers in order: who makes each bottom (-1: nobody), what depends on something learned, and what on a loss."""
 
     layers: tuple[LayerDef, ...]
     sources: tuple[tuple[int, ...], ...]
     learned: tuple[bool, ...]
+    measured: tuple[bool, ...]
 
     @classmethod
     def of(cls, layers: Iterable[LayerDef], weights: Weights | None) -> _Wired:
         made_by: dict[str, int] = {}
         sources: list[tuple[int, ...]] = []
         learned: list[bool] = []
+        measured: list[bool] = []
         layers = tuple(layers)
         for index, layer in enumerate(layers):
             sources.append(tuple(made_by.get(bottom, -1) for bottom in layer.bottoms))
             own = layer.type in _LEARNED or bool(layer.params) or layer.name in (weights or ())
             learned.append(own or any(learned[source] for source in sources[-1] if source >= 0))
+            measured.append(is_sink(layer) or any(measured[source] for source in sources[-1] if source >= 0))
             made_by.update((top, index) for top in layer.tops)
-        return cls(layers, tuple(sources), tuple(learned))
+        return cls(layers, tuple(sources), tuple(learned), tuple(measured))
 
     def closure(self, wanted: Iterable[int]) -> set[int]:
         """Those layers and all that they depend on."""
@@ -220,9 +223,12 @@ class _Surgeon:
         predictions: set[int] = set()
         for index, layer in enumerate(wired.layers):
             if is_sink(layer):
-                if layer.type != "Silence":
-                    predictions |= {s for s in wired.sources[index] if s >= 0 and wired.learned[s]}
-            elif index not in read_by_body and wired.learned[index] and not self._silenced(wired, index):
+                if layer.type != "Silence" and not makes_targets(layer):
+                    read = {s for s in wired.sources[index] if s >= 0 and wired.learned[s]}
+                    predictions |= {s for s in read if not wired.measured[s]}
+            elif index in read_by_body or wired.measured[index] or self._silenced(wired, index):
+                continue
+            elif wired.learned[index]:
                 predictions.add(index)
         # An activation stands for the scores that it reads: those are a prediction only through it.
         behind = {s for i, layer in enumerate(wired.layers) if layer.type in KEPT_PARAMS for s in wired.sources[i]}

@@ -15,13 +15,29 @@ ACTIVATIONS: Final = {
     "SigmoidCrossEntropyLoss": "Sigmoid",
 }
 KEPT_PARAMS: Final = {"Softmax": "softmax_param", "Sigmoid": "sigmoid_param"}
-_SINKS: Final = frozenset({"Accuracy", "SegAccuracy", "Silence", "HDF5Output", "DetectionEvaluate", "Yolov3"})
+_SINKS: Final = frozenset(
+    {"Accuracy", "SegAccuracy", "Silence", "HDF5Output", "DetectionEvaluate", "Yolov3", "BoxAnnotatorOHEM"}
+)
+#: Classes of py-faster-rcnn's Python layers: this one hands on a sample of its first bottom with targets to learn,
+#: these make targets or print.
+_SAMPLER: Final = "ProposalTargetLayer"
+_TARGETS: Final = frozenset({"AnchorTargetLayer", "RPNDebugLayer"})
 _CONSTANTS: Final = frozenset({"Parameter", "DummyData"})
 
 
 def is_sink(layer: LayerDef) -> bool:
     """Whether a layer only measures or trains: a loss, an accuracy, or one that swallows blobs."""
-    return layer.type in _SINKS or "Loss" in layer.type
+    return layer.type in _SINKS or "Loss" in layer.type or makes_targets(layer)
+
+
+def makes_targets(layer: LayerDef) -> bool:
+    """Whether a Python layer makes what a detector is to learn out of boxes drawn by people."""
+    return python_class(layer) in _TARGETS
+
+
+def python_class(layer: LayerDef) -> str:
+    """The class that a Python layer names; empty for any other layer."""
+    return layer.fields().sub("python_param").str("layer", "") if layer.type == "Python" else ""
 
 
 def is_data(layer: LayerDef) -> bool:
@@ -34,13 +50,16 @@ def is_data(layer: LayerDef) -> bool:
 
 
 def simplified(net: NetDef, data: Collection[str]) -> NetDef:
-    """The net without Caffe's own Splits, and with a batch put together from several data layers as one input."""
+    """The net without Caffe's own Splits and samplers; a batch joined from several data layers becomes one input."""
     same: dict[str, str] = {}
     layers: list[LayerDef] = []
     for layer in net.layers:
         layer = _renamed(layer, same)
         if layer.type == "Split" and layer.tops == tuple(f"{layer.name}_{k}" for k in range(len(layer.tops))):
             same.update((top, layer.bottoms[0]) for top in layer.tops)
+            continue
+        if python_class(layer) == _SAMPLER and layer.bottoms and layer.tops:
+            same[layer.tops[0]] = layer.bottoms[0]
             continue
         if layer.bottoms and all(b in data for b in layer.bottoms) and _joins_batches(layer):
             layer = replace(layer, type="Input", bottoms=(), message=layer.message.without("bottom", "concat_param"))

@@ -32,7 +32,8 @@ class BatchNorm(Layer):
         p = f.sub("batch_norm_param")
         stored = p.bool("use_global_stats") if p.has("use_global_stats") else None
         affine = p.bool("scale_bias", False) or p.has("scale_filler") or p.has("bias_filler")
-        p.ignore("scale_filler", "bias_filler")
+        # Intel's `filler` starts a scale that its nets keep in a Scale layer behind; fillers matter for training anew.
+        p.ignore("scale_filler", "bias_filler", "filler")
         eps, fraction = p.float("eps"), p.float("moving_average_fraction")
         if affine:
             # NVCaffe goes by the phase alone, and by an eps that cuDNN takes.
