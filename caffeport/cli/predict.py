@@ -1,0 +1,130 @@
+"""`caffeport predict`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from caffeport.cli import recipe
+from caffeport.errors import Refused
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from caffeport.predict import Prediction, Predictor
+    from caffeport.predict.inputs import Several
+
+
+@click.command("predict")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("inputs", nargs=-1, required=True)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="A table (.csv, .jsonl, .parquet); with --blob the features (.npz, .parquet). Without it, CSV on stdout.",
+)
+@click.option("--resume", is_flag=True, help="Keep the rows of an OUTPUT that is there, and predict the rest.")
+@click.option(
+    "--score", "output_map", default="raw", show_default=True, help="The model's output map, as memorability."
+)
+@click.option("--each-crop", is_flag=True, help="Give every crop's value too, or with --blob instead of their mean.")
+@click.option("--blob", "blobs", multiple=True, metavar="NAME", help="Features: this blob. May be given several times.")
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:1.")
+@click.option("--batch", default=64, show_default=True, type=click.IntRange(1), help="Inputs per run; a crop is one.")
+@click.option("--workers", default=0, show_default=True, type=click.IntRange(0, 256), help="Processes that decode.")
+@click.option("--root", default="", help="Where the names in lists and tables begin.")
+@click.option("--picture", help="A table's column of picture names.")
+@recipe.options
+def command(model: Path, inputs: tuple[str, ...], output: Path | None, blobs: tuple[str, ...], **options: Any) -> None:
+    """Predict with MODEL (.pt, .onnx or .pt2) for pictures.
+
+    INPUTS are picture files, folders, globs, lists (.txt), tables (.csv), LMDBs, packs, or - for names on stdin. How
+    pictures are prepared comes from the model; options replace single settings. Broken pictures are listed at the end,
+    with their reason, and the exit code is then 1.
+    """
+    from caffeport.cli.tables import console
+    from caffeport.predict import open_inputs
+    from caffeport.predict.models import open_model
+    from caffeport.predict.predictor import predictor_of
+
+    progress = console(stderr=True)
+    if blobs and output is None:
+        raise Refused("--blob", "is given without --output", "features go into an .npz or .parquet")
+    opened = open_model(model, options["device"], blobs)
+    predictor = predictor_of(opened, recipe.chosen(options, opened.recipe), str(model))
+    mapped = predictor.recipe.output(options["output_map"])
+    pictures = open_inputs(inputs, options["root"], options["picture"])
+    if pictures.doubles:
+        progress.print(f"{pictures.doubles} names were given twice, and count once", markup=False)
+    keep = _sink(output, predictor, blobs, mapped, options)
+    broken: list[Prediction] = []
+    done = False
+    try:
+        for found in _groups(predictor, pictures, keep.known, options, progress):
+            broken += [one for one in found if one.error]
+            keep.add([one for one in found if not one.error])
+        done = True
+    finally:
+        keep.close(done, pictures.keys)
+    if output is not None:
+        progress.print(f"{output}: {len(keep.known)} pictures", markup=False)
+    _tell(broken, len(pictures), progress)
+    sys.exit(1 if broken else 0)
+
+
+def _groups(
+    predictor: Predictor, pictures: Several, known: set[str], options: dict[str, Any], progress: Console
+) -> Iterator[list[Prediction]]:
+    """Predictions in groups of a batch, under a progress bar."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    places = [place for place, key in enumerate(pictures.keys) if key not in known]
+    if len(places) < len(pictures):
+        progress.print(f"{len(pictures) - len(places)} of {len(pictures)} are there already", markup=False)
+    columns = (TextColumn("predicting"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    group: list[Prediction] = []
+    with Progress(*columns, console=progress, transient=True, disable=not progress.is_terminal) as bar:
+        task = bar.add_task("predicting", total=len(places))
+        for found in predictor.predict(pictures, places, options["batch"], options["workers"]):
+            group.append(found)
+            bar.advance(task)
+            if len(group) >= options["batch"]:
+                yield group
+                group = []
+    yield group
+
+
+def _tell(broken: list[Prediction], count: int, progress: Console) -> None:
+    if not broken:
+        return
+    progress.print(f"{len(broken)} of {count} pictures could not be predicted:", markup=False, style="red")
+    for one in broken:
+        progress.print(f"  {one.error}", markup=False, soft_wrap=True)
+
+
+def _sink(
+    output: Path | None, predictor: Predictor, blobs: tuple[str, ...], mapped: Any, options: dict[str, Any]
+) -> Any:
+    """Where predictions go."""
+    from caffeport.predict.sinks import FeatureSink, StreamSink, TableSink, settings_of
+
+    if output is None:
+        return StreamSink(mapped, options["each_crop"])
+    if output.exists() and not options["resume"]:
+        raise Refused(str(output), "exists already", "", "give --resume to go on with it, or remove it")
+    settings = settings_of(predictor, blobs, mapped, options["each_crop"])
+    if blobs:
+        return FeatureSink(output, settings, blobs, options["each_crop"])
+    return TableSink(output, settings, mapped, options["each_crop"])
