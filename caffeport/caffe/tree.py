@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Union
+from typing import TypeAlias, Union
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,8 @@ class Token:
     quoted: bool = False
 
 
-Scalar = Union[Token, int, float, bool, str, bytes]
-Item = Union[Scalar, "Message"]
+Scalar: TypeAlias = Token | int | float | bool | str | bytes
+Item: TypeAlias = Union[Scalar, "Message"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ layer { name: "in" type: "Python" top: "data" top: "im_info" top: "gt_boxes"
 layer { name: "conv" type: "Convolution" bottom: "data" top: "conv" convolution_param { num_output: 8 kernel_size: 3 } }
 layer { name: "cls" type: "Convolution" bottom: "conv" top: "cls" convolution_param { num_output: 18 kernel_size: 1 } }
 layer { name: "box" type: "Convolution" bottom: "conv" top: "box" convolution_param { num_output: 36 kernel_size: 1 } }
-layer { name: "anchors" type: "Python" bottom: "cls" bottom: "gt_boxes" bottom: "im_info" bottom: "data" top: "rpn_labels"
+layer { name: "anchors" type: "Python" bottom: "cls" bottom: "gt_boxes" bottom: "im_info" top: "rpn_labels"
         python_param { module: "rpn.anchor_target_layer" layer: "AnchorTargetLayer" } }
 layer { name: "rpn_loss" type: "SoftmaxWithLoss" bottom: "cls" bottom: "rpn_labels" top: "rpn_loss" }
 layer { name: "proposal" type: "Python" bottom: "cls" bottom: "box" bottom: "im_info" top: "rpn_rois"
@@ -30,10 +30,10 @@ layer { name: "hard" type: "BoxAnnotatorOHEM" bottom: "rois" bottom: "each" bott
 def test_targets_and_samples_go() -> None:
     net = deploy(parse_text(NET), shapes={"data": (1, 3, 32, 32), "im_info": (1, 3)})
     kinds = {layer.name: layer.type for layer in net}
-    assert not kinds.keys() & {"in", "anchors", "sample", "hard", "rpn_loss"}
+    assert not kinds.keys() & {"in", "anchors", "sample", "hard"}
     assert net.layer("pool").bottoms == ("conv", "rpn_rois")
     assert [layer.tops for layer in net if layer.type == "Input"] == [("data",), ("im_info",)]
-    assert kinds["loss"] == "Softmax"
+    assert (kinds["loss"], kinds["rpn_loss"]) == ("Softmax", "Softmax")
 
 
 def test_a_net_without_inputs_in_its_phase_is_a_training_net() -> None:
