@@ -76,7 +76,8 @@ class Comparison:
     @property
     def ulps(self) -> float:
         """The worst difference in float32 units in the last place of the blob's scale."""
-        return self.worst / float(np.spacing(np.float32(self.scale))) if self.scale else 0.0
+        # The largest float32 has no next one: its unit is that of the numbers just below.
+        return self.worst / float(np.spacing(np.float32(min(self.scale, 2.0**127)))) if self.scale else 0.0
 
     @property
     def of_noise(self) -> float | None:
@@ -191,14 +192,18 @@ def _largest(difference: np.ndarray) -> tuple[int, ...]:
 def _cosine(a: np.ndarray, b: np.ndarray) -> float | None:
     x, y = a.ravel(), b.ravel()
     with np.errstate(over="ignore", invalid="ignore"):
-        length = float(np.sqrt(x @ x) * np.sqrt(y @ y))
-        product = float(x @ y)
-    return product / length if length and np.isfinite(length) and np.isfinite(product) else None
+        # einsum and not BLAS, whose threads cost more here than they bring.
+        xx, yy, xy = (float(np.einsum("i,i->", *pair)) for pair in ((x, x), (y, y), (x, y)))
+        length = float(np.sqrt(xx) * np.sqrt(yy))
+    return xy / length if length and np.isfinite(length) and np.isfinite(xy) else None
 
 
 def _histogram(difference: np.ndarray, scale: float) -> tuple[int, ...]:
+    """Counts by the bins of `DECADES`; a bin's lower edge belongs to it."""
+    flat = difference.ravel()
     with np.errstate(divide="ignore", invalid="ignore"):
-        decades = np.log10(difference.ravel() / (scale or 1.0))
-    bins = np.searchsorted(DECADES, np.where(np.isneginf(decades), -np.inf, decades), side="right")
-    counts = np.bincount(np.where(np.isneginf(decades), 0, bins + 1), minlength=len(DECADES) + 2)
+        steps = (np.log10(flat / (scale or 1.0)) - DECADES[0]) / (DECADES[1] - DECADES[0])
+    last = len(DECADES) + 1
+    bins = np.clip(np.nan_to_num(np.floor(steps), nan=last, posinf=last, neginf=-1), -1, last - 2).astype(np.int64) + 2
+    counts = np.bincount(np.where(flat == 0, 0, bins), minlength=last + 1)
     return tuple(int(n) for n in counts)

@@ -122,12 +122,16 @@ def _own(run: Run, node: Node, port: Backend) -> list[np.ndarray]:
 
 
 def _misreadings(scene: Scene, run: Run, _port: Backend) -> Iterator[str]:
-    """Settings misread: the second implementation gives Caffe's values, and misread gives the port's."""
+    return misreadings(scene, lambda: _blobs(run, scene.node))
+
+
+def misreadings(scene: Scene, stored: Callable[[], Sequence[np.ndarray]]) -> Iterator[str]:
+    """Settings misread: the second implementation gives what is wanted, and misread gives what was got."""
     reading = READINGS.get(scene.node.type)
     if reading is None or scene.k:
         return
     bottoms = [torch.from_numpy(np.asarray(bottom, np.float64)) for bottom in scene.bottoms]
-    blobs = [torch.from_numpy(np.asarray(blob, np.float64)) for blob in _blobs(run, scene.node)]
+    blobs = [torch.from_numpy(np.asarray(blob, np.float64)) for blob in stored()]
     settings = reading.settings(scene.node.definition.fields(), bottoms)
 
     def made(changed: object = None) -> np.ndarray | None:
