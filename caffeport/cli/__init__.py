@@ -19,6 +19,9 @@ from caffeport.version import __version__
 VERBS = {
     "convert": "Convert a Caffe model to .pt, .safetensors, .py, .pt2 or .onnx.",
     "verify": "Prove a port beside what Caffe computed, layer by layer.",
+    "predict": "Predict for pictures, with the preprocessing that the model carries.",
+    "evaluate": "Measure predictions beside the truth: ranks, distributions, plots.",
+    "pack": "Decode a data set once into a memory-mapped array.",
     "inspect": "Show what is in a file that Caffe wrote.",
     "upgrade": "Bring a V0 or V1 net, or its weights, to today's form.",
     "layers": "List the layer types and what is ported of each.",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from caffeport.data.packed import PackedPictures
 from caffeport.data.source import Item, Label, Source
 from caffeport.errors import Refused
 from caffeport.predict.decoding import DECODED, INPUTS, Decoded, Work, decode
@@ -90,6 +91,7 @@ class Predictor:
             batch: inputs per run of the model (ten crops are ten inputs).
             workers: processes that decode; 0 decodes in this one.
         """
+        check_packs(source, self.prep)
         work = Work(source, self.prep, bool(self.model.layout))
         group: list[Decoded] = []
         most = 1 if self.model.layout == "hwc" else max(1, batch // self.crops)
@@ -166,6 +168,13 @@ class Predictor:
                     self.where, f"blob {blob!r} is {_show(array.shape)} for {rows} inputs", "one row an input"
                 )
         return outputs
+
+
+def check_packs(source: Source, prep: Preprocessing) -> None:
+    """Raise Refused where pictures were packed otherwise than `prep` wants them."""
+    for part in getattr(source, "parts", (source,)):
+        if isinstance(part, PackedPictures):
+            part.check(prep)
 
 
 class _One(Source):
