@@ -18,7 +18,14 @@ from caffeport.transform.preprocessing import Preprocessing, Resize
 from caffeport.verify import opencv
 from caffeport.verify.backends import Arrays, Backend, CannotRun, Onnx, Place, Tops, Torch
 from caffeport.verify.compare import FORWARD, Comparison, compare
-from caffeport.verify.report.data import Report, case_verdict, describe_file, describe_layer, describe_net, describe_result
+from caffeport.verify.report.data import (
+    Report,
+    case_verdict,
+    describe_file,
+    describe_layer,
+    describe_net,
+    describe_result,
+)
 from caffeport.verify.run import Result, first_wrong, largest, top_name
 from caffeport.verify.suspect import Scene, misreadings
 

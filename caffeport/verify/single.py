@@ -20,10 +20,15 @@ def single_net(node: Node, shapes: Mapping[str, Sequence[int]]) -> Message:
     for blob in dict.fromkeys(node.definition.bottoms):
         dims = " ".join(f"dim: {side}" for side in shapes[blob])
         made = parse_text(f'type: "Input" input_param {{ shape {{ {dims} }} }}', "<inputs>")
-        named = [Field("name", Token(blob, True), where), Field("top", Token(blob, True), where)]
+        named = [Field("name", Token(input_name(node, blob), True), where), Field("top", Token(blob, True), where)]
         fields.append(Field("layer", made.plus(*named), where))
     fields.append(Field("layer", node.definition.message, where))
     return Message(tuple(fields), where)
+
+
+def input_name(node: Node, blob: str) -> str:
+    """The name of a blob's Input layer: the blob's own, unless the layer itself has it."""
+    return f"{blob} (input)" if blob == node.name else blob
 
 
 def write_single(

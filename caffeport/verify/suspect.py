@@ -122,7 +122,7 @@ def _own(run: Run, node: Node, port: Backend) -> list[np.ndarray]:
 
 
 def _misreadings(scene: Scene, run: Run, _port: Backend) -> Iterator[str]:
-    return misreadings(scene, lambda: _blobs(run, scene.node))
+    return misreadings(scene, lambda: stored_blobs(run, scene.node))
 
 
 def misreadings(scene: Scene, stored: Callable[[], Sequence[np.ndarray]]) -> Iterator[str]:
@@ -150,7 +150,7 @@ def misreadings(scene: Scene, stored: Callable[[], Sequence[np.ndarray]]) -> Ite
                 yield phrase
 
 
-def _blobs(run: Run, node: Node) -> list[np.ndarray]:
+def stored_blobs(run: Run, node: Node) -> list[np.ndarray]:
     """A layer's blobs as the file has them, in the net's shapes; what the port made of them is under suspicion too."""
     file = find_weights(run.case.folder)
     if file is not None:
