@@ -32,6 +32,8 @@ class DetectionOutput(nn.Module):
         self.threshold, self.overlap, self.top_k, self.keep, self.eta = threshold, overlap, top_k, keep, eta
 
     def forward(self, location: Tensor, scores: Tensor, priors: Tensor, *_pictures: Tensor) -> Tensor:
+        # Caffe has no way back through this layer.
+        location, scores = location.detach(), scores.detach()
         n, labels = scores.shape[0], torch.tensor(self.labels, device=scores.device)
         boxes = self.decode(location.reshape(n, -1, 1 if self.shared else self.classes, 4), priors)
         boxes = boxes.expand(n, -1, len(self.labels), 4) if self.shared else boxes[:, :, labels]
@@ -68,6 +70,8 @@ class DetectionOutput(nn.Module):
 
     def suppress(self, boxes: Tensor, valid: Tensor) -> Tensor:
         """Which boxes stay, for rows of boxes (R, K, 4) by falling score: a box must not overlap a better one."""
+        # A loop that is compiled wants its state in one layout.
+        boxes, valid = boxes.contiguous(), valid.contiguous()
         sides = (boxes[..., 2:] - boxes[..., :2]).clamp(min=0)
         areas = sides[..., 0] * sides[..., 1]
         limits = torch.full_like(areas[:, :1], self.overlap)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from itertools import product
 from math import ceil, exp, floor
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from caffeport.emit.torch import module
 from caffeport.errors import CaffeportError
+from caffeport.verify.case import open_case
 from tests.layers.single import Single, check, graph_of
 
 RNG = np.random.default_rng(11)
@@ -245,11 +248,20 @@ def test_detection_output_can_be_exported() -> None:
     one = Single(f'type: "DetectionOutput" detection_output_param {{ {text} }}', (2, 24), (2, 18), (1, 2, 24))
     one.bottoms[2][0, 0] = np.tile([0.1, 0.2, 0.5, 0.7], 6) + np.repeat(RNG.uniform(0, 0.3, 6), 4)
     tensors = tuple(torch.from_numpy(x) for x in one.bottoms)
-    module = one.module().eval()
-    exported = torch.export.export(module, tensors).module()
-    torch.testing.assert_close(exported(*tensors), module(*tensors))
+    net = one.module().eval()
+    exported = torch.export.export(net, tensors).module()
+    torch.testing.assert_close(exported(*tensors), net(*tensors))
     none = (tensors[0], torch.full_like(tensors[1], -1e39), tensors[2])
-    torch.testing.assert_close(exported(*none), module(*none))
+    torch.testing.assert_close(exported(*none), net(*none))
+
+
+def test_a_whole_ssd_net_can_be_exported(golden: Path) -> None:
+    case = open_case(golden / "ssd" / "ssd" / "tiny")
+    net = module(case.graph, {name: torch.from_numpy(np.array(array)) for name, array in case.state.items()}).eval()
+    picture = torch.from_numpy(case.inputs["data"])
+    exported = torch.export.export(net, (picture,)).module()
+    for x in (picture, picture * 0.1):
+        torch.testing.assert_close(exported(x), net(x))
 
 
 def yolo(
