@@ -41,6 +41,11 @@ class Python(Layer):
             )
         return cls(module, layer, param_str, at.tops, make(param_str))
 
+    @property
+    def varying(self) -> bool:  # type: ignore[override]
+        """Whether the class that was registered says so of itself."""
+        return bool(getattr(self.face, "varying", False))
+
     def infer(self, bottoms: Shapes) -> Inferred:
         found = self.face.infer(bottoms, self.tops_given)
         inferred = found if isinstance(found, Inferred) else Inferred(tuple(map(tuple, found)))
