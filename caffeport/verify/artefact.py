@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from caffeport.artefacts import checkpoint
 from caffeport.caffe.net import NetDef, parse_net
 from caffeport.emit.names import name_graph
-from caffeport.errors import BadCase, Refused, UnreadableFile, Unportable, WeightsMismatch
+from caffeport.errors import BadCase, Refused, Unportable, UnreadableFile, WeightsMismatch
 from caffeport.graph import Graph, Node, build
 from caffeport.verify.backends import Arrays, Backend, Tops, Torch, lend, stops
 from caffeport.verify.case import Case

@@ -19,7 +19,9 @@ from caffeport.verify.single import input_name, write_single
 from caffeport.verify.suspect import stored_blobs
 
 #: Layers that treat every item of a batch by itself: one item is enough to show what is wrong.
-ITEM_BY_ITEM = frozenset("Convolution Deconvolution Pooling LRN ReLU PReLU ELU Eltwise Sigmoid TanH Power".split())
+ITEM_BY_ITEM = frozenset(
+    {"Convolution", "Deconvolution", "Pooling", "LRN", "ReLU", "PReLU", "ELU", "Eltwise", "Sigmoid", "TanH", "Power"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ def _bottoms(run: Run, node: Node) -> list[np.ndarray]:
 def _tops(
     case: Case, node: Node, wrong: Result, bottoms: list[np.ndarray]
 ) -> tuple[dict[str, np.ndarray], list[np.ndarray]]:
-    """What Caffe had on top, by the rest of its name in a recording; and the bottoms, cut to one item where one does."""
+    """What Caffe had on top, by the rest of its name in a recording; and the bottoms. One item where that will do."""
     stem = f"top/{case.places[node.index]}/"
     tops = {name[len(stem) :]: case.arrays[name] for name in case.arrays if name.startswith(stem)}
     batch = {array.shape[:1] for array in (*tops.values(), *bottoms)}

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from caffeport.caffe.net import read_net_message
+from caffeport.caffe.weights import open_weights
+from caffeport.caffe.write import write_binary
 from caffeport.convert import convert
 from caffeport.errors import BadCase, CaffeportError, Refused, UnreadableFile, WeightsMismatch
 from caffeport.verify.artefact import SUFFIXES, verify_artefact
@@ -44,12 +48,8 @@ def test_changed_weights_are_found(suffix: str, case_folder: Path, tmp_path: Pat
     """A converter that ships other weights than it verified in memory is caught, with the layer."""
     case = open_case(case_folder)
     damaged = tmp_path / "net.caffemodel"
-    from caffeport.caffe.net import read_net_message
-    from caffeport.caffe.weights import open_weights
-    from caffeport.caffe.write import write_binary
-
     stored = open_weights(case_folder / "net.caffemodel")
-    arrays = {name: [np.array(blob.numpy()) for blob in blobs] for name, blobs in stored.items()}
+    arrays: dict[str, list[Any]] = {name: [np.array(blob.numpy()) for blob in blobs] for name, blobs in stored.items()}
     arrays["conv2"][0][1, 1] *= 1.5
     write_binary(read_net_message(case_folder / "net.prototxt"), arrays, damaged)
     model = tmp_path / f"model{suffix}"

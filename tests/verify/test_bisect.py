@@ -2,46 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from caffeport.errors import Refused
-from caffeport.layers import registry
 from caffeport.verify.bisect import bisect
 from caffeport.verify.case import open_case
 from caffeport.verify.recorder import check_case
 from caffeport.verify.run import verify
 
+from .mutating import Mutation, recall, reread
 
-def break_lrn(patch: pytest.MonkeyPatch) -> None:
-    cls = registry()["LRN"]
-    read = cls.read
-    patch.setattr(cls, "read", classmethod(lambda _cls, f, at: replace(read(f, at), alpha=0.5)))
-
-
-def break_convolution(patch: pytest.MonkeyPatch) -> None:
-    cls = registry()["Convolution"]
-    face = cls.torch
-
-    def biasless(self: object, bottoms: object) -> object:
-        call = face(self, bottoms)
-        return replace(call, kwargs={**call.kwargs, "padding_mode": "reflect"})
-
-    patch.setattr(cls, "torch", biasless)
+BREAK_LRN = reread("LRN", alpha=0.5)
+BREAK_CONVOLUTION = recall("Convolution", lambda given: {**given, "padding_mode": "reflect"})
 
 
 @pytest.mark.parametrize(
     ("case", "broken", "layer"),
-    [("formats/v2", break_lrn, "norm1"), ("nets/squeezenet", break_convolution, "fire2/expand3x3")],
+    [("formats/v2", BREAK_LRN, "norm1"), ("nets/squeezenet", BREAK_CONVOLUTION, "fire2/expand3x3")],
 )
 def test_piece_fails_alone_and_passes_mended(
-    case: str, broken: object, layer: str, golden: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    case: str, broken: Mutation, layer: str, golden: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = golden / case
     with monkeypatch.context() as patch:
-        broken(patch)  # type: ignore[operator]
+        broken(patch)
         opened = open_case(whole)
         piece = bisect(opened, verify(opened, ("module",)), tmp_path / "piece")
         assert (piece.layer, piece.fails) == (layer, True)
@@ -53,7 +39,7 @@ def test_piece_fails_alone_and_passes_mended(
 
 
 def test_one_item_of_the_batch_is_enough(golden: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    break_lrn(monkeypatch)
+    BREAK_LRN(monkeypatch)
     case = open_case(golden / "formats" / "v2")
     piece = bisect(case, verify(case, ("module",)), tmp_path / "piece")
     assert open_case(piece.folder).inputs["pool1"].shape[0] == 1

@@ -1,24 +1,25 @@
-"""Witnesses in the place of a golden case: what they confirm, what they get wrong themselves, and what is the port's."""
+"""Witnesses in the place of a golden case: what they confirm, what they get wrong, and what is the port's mistake."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from caffeport.errors import Refused
-from caffeport.layers import registry
 from caffeport.port import open_port
 from caffeport.verify.case import open_case
 from caffeport.verify.evidence import describe_evidence, gather, picture_inputs
 from caffeport.verify.report import make_report, render_json
+from caffeport.verify.run import Result
+
+from .mutating import reread
 
 cv2 = pytest.importorskip("cv2", reason="OpenCV is the witness")
 
 
-def by_name(golden: Path, case: str, witnesses: tuple[str, ...] = ("source", "onnx", "opencv")) -> dict[str, object]:
+def by_name(golden: Path, case: str, witnesses: tuple[str, ...] = ("source", "onnx", "opencv")) -> dict[str, Result]:
     folder = golden / case
     weights = folder / "net.caffemodel"
     port = open_port(folder / "net.prototxt", weights if weights.exists() else None)
@@ -45,9 +46,7 @@ def test_known_mistakes_of_opencv_are_explained(case: str, cause: str, golden: P
 
 
 def test_a_wrong_port_is_not_blamed_on_the_witness(golden: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cls = registry()["ReLU"]
-    read = cls.read
-    monkeypatch.setattr(cls, "read", classmethod(lambda _cls, f, at: replace(read(f, at), slope=0.5)))
+    reread("ReLU", slope=0.5)(monkeypatch)
     result = by_name(golden, "formats/v2", ("opencv",))["opencv"]
     assert not result.passed
     assert result.culprit == "relu1"

@@ -1,4 +1,4 @@
-"""Cases that are broken, hostile or of another net: a sentence and BadCase, never a crash, never an allocation first."""
+"""Cases that are broken, hostile or of another net: a sentence, no crash, and no allocation before the check."""
 
 from __future__ import annotations
 

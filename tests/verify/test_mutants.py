@@ -2,63 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from caffeport.errors import WeightsMismatch
-from caffeport.layers import Call, Layer, Shapes, registry
 from caffeport.layers.windows import Window
-from caffeport.port import Port
 from caffeport.verify.case import open_case
 from caffeport.verify.run import verify
 
+from .mutating import Mutation, recall, reread, reweigh, without
+
 LAYERS = Path(__file__).resolve().parents[2] / "golden" / "layers"
-
-
-def reread(type_: str, change: Callable[[Any], Any]) -> Callable[[pytest.MonkeyPatch], None]:
-    """A mutant of the face `read`: the layer as read, changed."""
-
-    def mutate(patch: pytest.MonkeyPatch) -> None:
-        cls = registry()[type_]
-        read = cls.read
-        patch.setattr(cls, "read", classmethod(lambda _cls, f, at: change(read(f, at))))
-
-    return mutate
-
-
-def recall(type_: str, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Callable[[pytest.MonkeyPatch], None]:
-    """A mutant of the face `torch`: the module's arguments, changed."""
-
-    def mutate(patch: pytest.MonkeyPatch) -> None:
-        cls = registry()[type_]
-        face = cls.torch
-
-        def changed(self: Layer, bottoms: Shapes) -> Call:
-            call: Call = face(self, bottoms)
-            return replace(call, kwargs=change(dict(call.kwargs)))
-
-        patch.setattr(cls, "torch", changed)
-
-    return mutate
-
-
-def without(name: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    return lambda given: {key: value for key, value in given.items() if key != name}
-
-
-def reweigh(change: Callable[[str, np.ndarray], np.ndarray]) -> Callable[[pytest.MonkeyPatch], None]:
-    """A mutant of the weights on their way into the port."""
-
-    def mutate(patch: pytest.MonkeyPatch) -> None:
-        arrays = Port.arrays
-        patch.setattr(Port, "arrays", lambda self: {key: change(key, array) for key, array in arrays(self).items()})
-
-    return mutate
 
 
 def square(window: Window) -> Window:
@@ -68,7 +25,7 @@ def square(window: Window) -> Window:
 @dataclass(frozen=True)
 class Mutant:
     case: str
-    mutate: Callable[[pytest.MonkeyPatch], None]
+    mutate: Mutation
     cause: str
 
 
@@ -94,23 +51,17 @@ MUTANTS = {
         reread("Convolution", lambda c: replace(c, window=square(c.window))),
         "pad_w is taken to be pad_h",
     ),
-    "floor for ceil": Mutant(
-        "pooling/max-ceil", reread("Pooling", lambda c: replace(c, ceil=False)), "rounded down (floor)"
-    ),
-    "LRN's k dropped": Mutant("lrn/k2", reread("LRN", lambda c: replace(c, k=1.0)), "k is dropped"),
+    "floor for ceil": Mutant("pooling/max-ceil", reread("Pooling", ceil=False), "rounded down (floor)"),
+    "LRN's k dropped": Mutant("lrn/k2", reread("LRN", k=1.0), "k is dropped"),
     "LRN's alpha not divided": Mutant(
         "lrn/strong", reread("LRN", lambda c: replace(c, alpha=c.alpha * c.size)), "alpha is not divided"
     ),
-    "LRN's region misread": Mutant(
-        "lrn/within-channel-3", reread("LRN", lambda c: replace(c, within=False)), "norm_region"
-    ),
-    "coeff dropped": Mutant("eltwise/sum-coeff", reread("Eltwise", lambda c: replace(c, coeff=())), "coeff is dropped"),
+    "LRN's region misread": Mutant("lrn/within-channel-3", reread("LRN", within=False), "norm_region"),
+    "coeff dropped": Mutant("eltwise/sum-coeff", reread("Eltwise", coeff=()), "coeff is dropped"),
     "factor ignored": Mutant("batch_norm/scale-factor", reweigh(ones), "factor (third blob) is ignored"),
-    "group ignored": Mutant("convolution/group", reread("Convolution", lambda c: replace(c, group=1)), "fit group: 2"),
+    "group ignored": Mutant("convolution/group", reread("Convolution", group=1), "fit group: 2"),
     "BGR swapped": Mutant("convolution/alexnet-conv1", reweigh(mirrored), "BGR and RGB swapped"),
-    "negative_slope dropped": Mutant(
-        "relu/leaky", reread("ReLU", lambda c: replace(c, slope=0.0)), "negative_slope is dropped"
-    ),
+    "negative_slope dropped": Mutant("relu/leaky", reread("ReLU", slope=0.0), "negative_slope is dropped"),
     "weights transposed": Mutant("inner_product/basic", reweigh(transposed), "weights are transposed"),
     "divisor unclipped": Mutant(
         "pooling/ave-ceil",

@@ -80,7 +80,7 @@ def test_gradients_and_changed_statistics_are_recorded(golden: Path, tmp_path: P
 
 
 def test_script_is_old_python_too(golden: Path, tmp_path: Path) -> None:
-    """No syntax and no argument that Python 2.7 lacks, and nothing imported but numpy, caffe and the standard library."""
+    """No syntax that Python 2.7 lacks, and nothing imported but numpy, caffe and the standard library."""
     write_script(golden / "formats/v2/net.prototxt", golden / "formats/v2/net.caffemodel", tmp_path / "record.py")
     tree = ast.parse((tmp_path / "record.py").read_text())
     new = (ast.JoinedStr, ast.AnnAssign, ast.NamedExpr, ast.AsyncFunctionDef, ast.Nonlocal, ast.YieldFrom)

@@ -1,4 +1,4 @@
-"""Reports of a verification: plain data, and pure functions that turn it into text, Markdown, JSON and one HTML page."""
+"""Reports of a verification: plain data, and pure functions that make a terminal's text, Markdown, JSON and HTML."""
 
 from __future__ import annotations
 

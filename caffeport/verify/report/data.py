@@ -1,4 +1,4 @@
-"""A report as plain data: what was compared with what, by which machine, and every number. `schema.json` describes it."""
+"""A report as plain data: what was compared with what, by which machine, every number. `schema.json` describes it."""
 
 from __future__ import annotations
 

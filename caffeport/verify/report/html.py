@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.resources import files
 from math import isfinite
@@ -21,7 +21,7 @@ OPEN_CASES = 3
 def render_html(report: Mapping[str, Any]) -> str:
     """The page; every text of the report is escaped, and the numbers are embedded as JSON."""
     shown = [show_case(case) for case in report["cases"]]
-    return _template().render(
+    page: str = _template().render(
         report=report,
         shown=shown,
         plots=[one["plot"] for one in shown],
@@ -29,6 +29,7 @@ def render_html(report: Mapping[str, Any]) -> str:
         open_all=len(shown) <= OPEN_CASES,
         asset=_asset,
     )
+    return page
 
 
 def _asset(name: str) -> Markup:
@@ -39,8 +40,15 @@ def _asset(name: str) -> Markup:
 @cache
 def _template() -> Any:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"sci": sci, "plain": plain_number, "count": count, "short": short, "bars": bars}
-    environment.filters["bytes"] = bytes_
+    filters: dict[str, Callable[..., Any]] = {
+        "sci": sci,
+        "plain": plain_number,
+        "count": count,
+        "short": short,
+        "bars": bars,
+        "bytes": bytes_,
+    }
+    environment.filters |= filters
     return environment.from_string((ASSETS / "report.html.j2").read_text(encoding="utf-8"))
 
 

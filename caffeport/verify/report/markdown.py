@@ -37,11 +37,12 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
 def _setting(report: Mapping[str, Any]) -> Iterator[str]:
     versions = ", ".join(f"{name} {number}" for name, number in report["versions"].items())
     machine, tolerance = report["machine"], report["tolerance"]
-    yield f"Made {report['made']} on {text(machine['processor'])} ({machine['cores']} cores, {text(machine['system'])})."
+    system = f"{machine['cores']} cores, {text(machine['system'])}"
+    yield f"Made {report['made']} on {text(machine['processor'])} ({system})."
     yield f"Versions: {text(versions)}."
     yield (
-        f"Allowed: {tolerance['forward']:g} of a blob's largest value, or {tolerance['noise_factor']:g} times the port's "
-        f"own float32 rounding in chain; gradients {tolerance['gradient']:g}."
+        f"Allowed: {tolerance['forward']:g} of a blob's largest value ({tolerance['gradient']:g} for gradients), in "
+        f"chain {tolerance['noise_factor']:g} times the port's own float32 rounding if that is more."
     )
     yield ""
 
@@ -80,7 +81,8 @@ def _file(file: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _culprit(culprit: Mapping[str, Any]) -> Iterator[str]:
-    yield f"**First wrong: layer `{text(culprit['name'])}` ({text(culprit['type'])})**, as {', '.join(culprit['backends'])}."
+    backends = ", ".join(culprit["backends"])
+    yield f"**First wrong: layer `{text(culprit['name'])}` ({text(culprit['type'])})**, as {backends}."
     first = culprit["first"]
     if first is not None and first["problem"]:
         yield f"{text(first['problem'])}."
