@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def backward(run: Run, port: Torch) -> dict[str, np.ndarray]:
     """All recorded gradients, by their recorded names, computed by the port (which this puts in its precision)."""
-    port.module.to(port.dtype)
+    port.module.to(port.dtype).zero_grad(set_to_none=True)
     with stops(run.case.graph.net.file):
         return _backward(run, port)
 

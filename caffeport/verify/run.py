@@ -48,6 +48,12 @@ class Run:
     """The port of one case, and its own rounding noise, shared by all back ends."""
 
     case: Case
+    made: dict[torch.dtype, Torch] = field(default_factory=dict)
+
+    @property
+    def training(self) -> bool:
+        """Whether a pass changes the port's statistics, so that each starts from a fresh one."""
+        return self.case.graph.net.phase == "TRAIN"
 
     def on(self, backend: str, port: Backend | None = None) -> Result:
         """Verify on one back end; `port` is what to run where it is not the case's own port.
@@ -73,14 +79,14 @@ class Run:
 
     def compare_all(self, backend: str, port: Backend | None) -> Iterator[Comparison]:
         """Every comparison that the case and the back end allow."""
-        case, training = self.case, self.case.graph.net.phase == "TRAIN"
-        if backend == "onnx" and training:
+        case = self.case
+        if backend == "onnx" and self.training:
             raise Unportable(case.name, "a training graph has no ONNX form")
-        # Running in TRAIN changes the port's statistics, so each pass starts from a fresh one there.
+        fresh = self.training and port is None
         ready = port or self.port(backend)
         if not case.sampled:
             yield from self.alone(ready)
-        ready = self.port(backend) if training and port is None else ready
+        ready = self.port(backend) if fresh else ready
         try:
             tops = self.tops if backend == "module" and port is None else ready.chain(case.inputs)
             yield from self.chained(tops)
@@ -92,17 +98,21 @@ class Run:
         if isinstance(ready, Torch):
             yield from self.changed(ready)
             if case.backward and ready.trains:
-                yield from self.gradients(self.port(backend) if port is None else port)
+                yield from self.gradients(self.port(backend) if fresh else ready)
 
-    def port(self, backend: str, dtype: torch.dtype = torch.float32) -> Backend:
-        """A fresh port of the case."""
+    def port(self, backend: str) -> Backend:
+        """The port of the case on a back end."""
         if backend == "onnx":
             return Onnx(self.case.graph, self.case.state)
-        return self.torch(backend, dtype)
+        return self.torch() if backend == "module" else Torch(self.case.graph, self.case.state, standalone=True)
 
-    def torch(self, backend: str = "module", dtype: torch.dtype = torch.float32) -> Torch:
-        """A fresh port in torch."""
-        return Torch(self.case.graph, self.case.state, backend == "source", dtype)
+    def torch(self, dtype: torch.dtype = torch.float32) -> Torch:
+        """The port as a module: the same one each time, but for nets that train."""
+        if self.training:
+            return Torch(self.case.graph, self.case.state, dtype=dtype)
+        if dtype not in self.made:
+            self.made[dtype] = Torch(self.case.graph, self.case.state, dtype=dtype)
+        return self.made[dtype]
 
     @cached_property
     def _module(self) -> Torch:
