@@ -33,3 +33,15 @@ def opened(data: Path, values: Mapping[str, Any]) -> Source:
     from caffeport.data import open_source
 
     return open_source(data, **{name: values[flag[2:]] for flag, (name, _, _) in _OPTIONS.items()})
+
+
+def labels(data: Path, values: Mapping[str, Any]) -> Source:
+    """The data set where its labels alone are wanted: pictures may be missing. Raises UnreadableFile, Refused."""
+    from caffeport.data import csv_table, lamem
+
+    if data.suffix.lower() in (".csv", ".tsv") and values["picture"]:
+        picture, score = values["picture"], values["label"]
+        return csv_table(data, values["root"], picture=picture, score=score, check_files=False)
+    if (data / "splits").is_dir() and values["split"]:
+        return lamem(data, values["split"], check_files=False)
+    return opened(data, values)

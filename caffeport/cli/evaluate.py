@@ -30,7 +30,7 @@ TABLES = (".csv", ".jsonl", ".parquet")
 @click.option("--score", "output_map", default="raw", show_default=True, help="An output map that the model has.")
 @click.option("--blob", "blobs", multiple=True, metavar="NAME", help="Compare this blob instead of the net's output.")
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:1.")
-@click.option("--batch", default=64, show_default=True, type=click.IntRange(1), help="Inputs per run; a crop is one.")
+@click.option("--batch", default=0, type=click.IntRange(0), help="Inputs per run, a crop being one; 0 chooses.")
 @click.option("--workers", default=0, show_default=True, type=click.IntRange(0, 256), help="Processes that decode.")
 @click.option("--resamples", default=1000, show_default=True, type=click.IntRange(0), help="Of the bootstrap.")
 @recipe.options
@@ -44,7 +44,7 @@ def command(model: Path, data: Path, output: Path | None, as_json: bool, **optio
     from caffeport.cli.tables import console
 
     progress = console(stderr=True)
-    source = dataset.opened(data, options)
+    source = (dataset.labels if model.suffix.lower() in TABLES else dataset.opened)(data, options)
     found = _evaluate(model, source, options, progress)
     if as_json:
         click.echo(json.dumps(found.as_json(), indent=1))

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from caffeport.predict import Prediction, Predictor
     from caffeport.predict.inputs import Several
 
+GROUP = 64
+"""Pictures whose rows are written together."""
+
 
 @click.command("predict")
 @click.argument("model", type=click.Path(path_type=Path))
@@ -35,7 +38,7 @@ if TYPE_CHECKING:
 @click.option("--each-crop", is_flag=True, help="Give every crop's value too, or with --blob instead of their mean.")
 @click.option("--blob", "blobs", multiple=True, metavar="NAME", help="Features: this blob. May be given several times.")
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:1.")
-@click.option("--batch", default=64, show_default=True, type=click.IntRange(1), help="Inputs per run; a crop is one.")
+@click.option("--batch", default=0, type=click.IntRange(0), help="Inputs per run, a crop being one; 0 chooses.")
 @click.option("--workers", default=0, show_default=True, type=click.IntRange(0, 256), help="Processes that decode.")
 @click.option("--root", default="", help="Where the names in lists and tables begin.")
 @click.option("--picture", help="A table's column of picture names.")
@@ -100,7 +103,7 @@ def _groups(
         for found in predictor.predict(pictures, places, options["batch"], options["workers"]):
             group.append(found)
             bar.advance(task)
-            if len(group) >= options["batch"]:
+            if len(group) >= GROUP:
                 yield group
                 group = []
     yield group

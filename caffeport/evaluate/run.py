@@ -82,7 +82,7 @@ def evaluate(
     predictor: Predictor,
     source: Source,
     output: OutputMap | None = None,
-    batch: int = 64,
+    batch: int = 0,
     workers: int = 0,
     resamples: int = RESAMPLES,
     see: Callable[[Prediction], None] | None = None,
@@ -148,7 +148,7 @@ def evaluate_table(
     if not all(isinstance(value, (int, float)) for value in values):
         raise Refused(where, "has no number in its column 'score' for some pictures", "one score a picture")
     true = np.asarray([labels[name] for name in names], np.float64)
-    view = _view("scores", np.asarray(values, np.float64)[:, None], true, None, resamples, None, None)
+    view = _view("table", np.asarray(values, np.float64)[:, None], true, None, resamples, None, None)
     missing = tuple((name, f"{where}: has no row for it") for name in labels if name not in scores)
     return Evaluation(where, source.name, tuple(names), true, (view,), missing)
 

@@ -25,13 +25,15 @@ class Model(Protocol):
     """A model ready to run.
 
     `recipe` is what the file carries; `shape` the net's input with None for free sides; `outputs` the blobs that `run`
-    gives; `layout` says 'hwc' or 'nchw' where the preprocessing is inside the model, and '' elsewhere.
+    gives; `layout` says 'hwc' or 'nchw' where the preprocessing is inside the model, and '' elsewhere; `device` is
+    'cpu' or 'cuda'.
     """
 
     recipe: Recipe | None
     shape: tuple[int | None, ...]
     outputs: tuple[str, ...]
     layout: str
+    device: str
 
     def run(self, batch: NDArray[Any]) -> Arrays:
         """The outputs for a batch of inputs, (N, C, H, W) float32; for a picture where `layout` is set."""

@@ -10,7 +10,7 @@ from caffeport.errors import Refused
 
 _EXTRAS: Final = {
     "pyarrow": ("pyarrow", "data", "reads and writes Parquet"),
-    "scipy": ("scipy", "data", "computes rank correlations"),
+    "scipy": ("scipy", "report", "computes rank correlations"),
     "matplotlib": ("matplotlib", "report", "draws the plots"),
     "jinja2": ("jinja2", "report", "writes the page"),
 }

@@ -32,6 +32,7 @@ class OnnxModel:
     """A session and the names of what it gives."""
 
     def __init__(self, path: Path, device: str, blobs: tuple[str, ...]) -> None:
+        self.device = device.partition(":")[0]
         self.session = _session(path, device, blobs)
         inputs = self.session.get_inputs()
         if len(inputs) != 1:

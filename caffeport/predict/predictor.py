@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -81,20 +82,20 @@ class Predictor:
         return found.outputs
 
     def predict(
-        self, source: Source, places: Sequence[int] | None = None, batch: int = 64, workers: int = 0
+        self, source: Source, places: Sequence[int] | None = None, batch: int = 0, workers: int = 0
     ) -> Iterator[Prediction]:
         """Predictions for a source's items, in order; broken ones carry their error.
 
         Args:
             source: pictures.
             places: which of them; all unless given.
-            batch: inputs per run of the model (ten crops are ten inputs).
+            batch: inputs per run of the model (ten crops are ten inputs); 0 chooses by the input's size and the device.
             workers: processes that decode; 0 decodes in this one.
         """
         check_packs(source, self.prep)
         work = Work(source, self.prep, bool(self.model.layout))
         group: list[Decoded] = []
-        most = 1 if self.model.layout == "hwc" else max(1, batch // self.crops)
+        most = 1 if self.model.layout == "hwc" else max(1, (batch or self._batch()) // self.crops)
         for one in decode(work, range(len(source)) if places is None else places, workers):
             if group and (len(group) == most or _kind(one) != _kind(group[0])):
                 yield from self._run(group)
@@ -102,6 +103,11 @@ class Predictor:
             group.append(one)
         if group:
             yield from self._run(group)
+
+    def _batch(self) -> int:
+        """About as many values a run as keep a core's caches busy, or a GPU."""
+        size = prod(side or 256 for side in self.model.shape[1:])
+        return int(min(1024, max(1, (1 << 26 if self.model.device == "cuda" else 16 * 3 * 227 * 227) // size)))
 
     def _run(self, group: list[Decoded]) -> Iterator[Prediction]:
         """Predictions for items of one kind and shape."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from caffeport.transform.apply import plan_cuts
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from caffeport.transform.apply import Cut
     from caffeport.transform.preprocessing import Preprocessing
 
 
@@ -31,14 +33,16 @@ class TorchModel:
     """What the two have in common: a module on a device, and preprocessing there."""
 
     layout = ""
+    channels_last = False
 
     def __init__(self, path: Path, device: str) -> None:
-        self.path, self.device = path, _device(device)
+        self.path, self.place = path, _device(device)
+        self.device = self.place.type
         self._means: dict[str, Tensor] = {}
 
     def prepare(self, prep: Preprocessing, pictures: NDArray[np.uint8]) -> Tensor:
         """Channel order, mean, scale and crops on the device; the same float32 steps as `transform.prepare`."""
-        planes = torch.from_numpy(pictures).to(self.device).permute(0, 3, 1, 2)
+        planes = torch.from_numpy(pictures).to(self.place).permute(0, 3, 1, 2)
         if prep.order == "RGB" and planes.shape[1] == 3:
             planes = planes.flip(1)
         height, width = planes.shape[2:]
@@ -46,13 +50,11 @@ class TorchModel:
         image_mean = prep.mean is None or prep.mean.shape[1:] == (height, width)
         if image_mean:
             planes = self._arithmetic(prep, planes)
-        pieces = [planes[:, :, cut.top : cut.top + cut.height, cut.left : cut.left + cut.width] for cut in cuts]
-        pieces = [piece.flip(3) if cut.mirrored else piece for piece, cut in zip(pieces, cuts, strict=True)]
-        crops = torch.stack(pieces, 1).flatten(0, 1) if len(pieces) > 1 else pieces[0].contiguous()
+        crops = _cut_out(planes, cuts)
         return crops if image_mean else self._arithmetic(prep, crops)
 
     def _arithmetic(self, prep: Preprocessing, planes: Tensor) -> Tensor:
-        values = planes.to(torch.float32, memory_format=torch.contiguous_format)
+        values = planes.to(torch.float32)
         if prep.value_range != 255:
             values = values / 255
         if prep.raw_scale != 1:
@@ -66,13 +68,18 @@ class TorchModel:
         if key not in self._means:
             flat = torch.tensor(prep.mean_values, dtype=torch.float32)[:, None, None]
             own = flat if prep.mean is None else torch.tensor(prep.mean.array)
-            self._means[key] = own.to(self.device)
+            self._means[key] = own.to(self.place)
         return self._means[key]
 
     def tensor(self, batch: NDArray[Any] | Tensor) -> Tensor:
         """A batch on the device."""
         found = batch if isinstance(batch, Tensor) else torch.from_numpy(np.ascontiguousarray(batch, np.float32))
-        return found.to(self.device)
+        return found.to(self.place, memory_format=self.layout_of(found))
+
+    def layout_of(self, batch: Tensor) -> torch.memory_format:
+        """On a CPU convolutions and pooling are a fifth faster with the channels last."""
+        last = self.channels_last and batch.dim() == 4
+        return torch.channels_last if last else torch.contiguous_format
 
 
 class CheckpointModel(TorchModel):
@@ -85,10 +92,13 @@ class CheckpointModel(TorchModel):
         self.graph = build(parse_net(content["net"], str(path), phase=content["phase"]))
         self.shape = _shape(self.graph, path)
         try:
-            self.module: nn.Module = module(self.graph, content["state_dict"]).eval().to(self.device)
+            self.module: nn.Module = module(self.graph, content["state_dict"]).eval().to(self.place)
         except RuntimeError as error:
             reason = " ".join(str(error).split())[:300]
             raise WeightsMismatch(str(path), f"tensors and net disagree ({reason})", "", "convert it again") from None
+        if self.device == "cpu" and all(tensor.dim() < 5 for tensor in self.module.state_dict().values()):
+            self.channels_last = True
+            self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         values = [value.name for node in self.graph.nodes for value in node.tops]
         for blob in blobs:
             if blob not in values:
@@ -143,7 +153,7 @@ class ExportedModel(TorchModel):
         if len(inputs) != 1:
             raise Refused(str(path), f"has {len(inputs)} inputs", "a model that reads pictures has one")
         self.shape = tuple(side if isinstance(side, int) else None for side in inputs[0])
-        self.module = program.module().to(self.device)
+        self.module = program.module().to(self.place)
         self.outputs: tuple[str, ...] = ()
 
     def run(self, batch: NDArray[Any] | Tensor) -> Arrays:
@@ -152,6 +162,16 @@ class ExportedModel(TorchModel):
             result = self.module(self.tensor(batch))
         made: dict[str, Tensor] = {"output": result} if isinstance(result, Tensor) else result
         return {name: _numpy(tensor) for name, tensor in made.items()}
+
+
+def _cut_out(planes: Tensor, cuts: Sequence[Cut]) -> Tensor:
+    """(N, C, H, W) to (N x crops, C, h, w), a picture's crops one after the other, the channels last in memory."""
+    shape = (len(planes), len(cuts), cuts[0].height, cuts[0].width, planes.shape[1])
+    crops = planes.new_empty(shape)
+    for place, cut in enumerate(cuts):
+        piece = planes[:, :, cut.top : cut.top + cut.height, cut.left : cut.left + cut.width]
+        crops[:, place] = (piece.flip(3) if cut.mirrored else piece).permute(0, 2, 3, 1)
+    return crops.flatten(0, 1).permute(0, 3, 1, 2)
 
 
 def _shape(graph: Graph, path: Path) -> tuple[int | None, ...]:
