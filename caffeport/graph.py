@@ -9,7 +9,7 @@ from math import prod
 from caffeport.caffe.net import COMMON_FIELDS, LayerDef, NetDef, ParamSpec
 from caffeport.caffe.schema import Schema
 from caffeport.errors import CaffeportError, Refused, UnknownLayer, raise_all
-from caffeport.layers import Inferred, Layer, Misfit, Shape, Shapes, Site, registry
+from caffeport.layers import Inferred, Layer, Misfit, Shape, Shapes, Site, layer_class
 from caffeport.layers.probe import asked
 from caffeport.layers.shapes import show
 
@@ -134,7 +134,7 @@ def _with_automatic_tops(net: NetDef) -> NetDef:
     blobs = {blob for definition in net.layers for blob in (*definition.bottoms, *definition.tops)}
     definitions = []
     for definition in net.layers:
-        cls = registry().get(definition.type)
+        cls = layer_class(definition.type)
         if cls is not None and cls.loss and not definition.tops:
             name = definition.name or "loss"
             while name in blobs:
@@ -162,7 +162,7 @@ def read_layer(definition: LayerDef, phase: str, notes: list[str]) -> Layer:
 
     Messages of other layer types, which Caffe passes over, are told in `notes`.
     """
-    cls = registry().get(definition.type)
+    cls = layer_class(definition.type)
     if cls is None:
         raise UnknownLayer(definition.label, f"no layer of type {definition.type!r} is known", *_todo_unknown())
     site = Site(len(definition.bottoms), len(definition.tops), phase)

@@ -16,7 +16,7 @@ from caffeport.caffe.weights import Weights, open_solverstate, open_weights
 from caffeport.caffe.wire import Wire
 from caffeport.errors import CaffeportError, UnreadableFile
 from caffeport.graph import Graph, build
-from caffeport.layers import Shapes, registry
+from caffeport.layers import Shapes, layer_class
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,9 +160,17 @@ def _net(message: Message, file: str, size: int, phase: str, weights: Weights | 
     if graph is not None:
         rows = tuple(_row(graph, index, weights) for index in range(len(graph.nodes)))
     else:
-        known = registry()
         rows = tuple(
-            Row(d.name, d.type, d.tops, (), *_blobs(weights, d.name), 0, d.type in known, _about(problems, d.label))
+            Row(
+                d.name,
+                d.type,
+                d.tops,
+                (),
+                *_blobs(weights, d.name),
+                macs=0,
+                ported=layer_class(d.type) is not None,
+                problem=_about(problems, d.label),
+            )
             for d in net
         )
     return Inspection(file, size, kind, era, rows, (("name", net.name), ("phase", phase)), tuple(problems))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from caffeport.caffe.fields import Fields
+from caffeport.layers import python_proposal  # noqa: F401 - registers the class that ships
 from caffeport.layers.base import MANY, Call, Inferred, Layer, Misfit, Onnx, Shapes, Site
 from caffeport.layers.registered import PythonLayer, registered
 
