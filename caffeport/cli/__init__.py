@@ -19,6 +19,7 @@ from caffeport.version import __version__
 VERBS = {
     "convert": "Convert a Caffe model to .pt, .safetensors, .py, .pt2 or .onnx.",
     "verify": "Prove a port beside what Caffe computed, layer by layer.",
+    "golden": "Record what Caffe computes where it still runs, and check it.",
     "predict": "Predict for pictures, with the preprocessing that the model carries.",
     "evaluate": "Measure predictions beside the truth: ranks, distributions, plots.",
     "pack": "Decode a data set once into a memory-mapped array.",

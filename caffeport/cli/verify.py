@@ -2,134 +2,201 @@
 
 from __future__ import annotations
 
-import json
 import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from caffeport.cli import recipe
 from caffeport.errors import CaffeportError, Refused
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from caffeport.verify.case import Case
     from caffeport.verify.run import Result
 
 BACKENDS = ("module", "source", "onnx")
+WITNESSES = ("source", "onnx", "opencv")
 
 
 @click.command("verify")
-@click.argument("cases", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--on", default=",".join(BACKENDS), show_default=True, help="Back ends, with commas between them.")
-@click.option("--layers", is_flag=True, help="Print every layer's numbers too, alone and in chain.")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--golden", type=click.Path(path_type=Path), help="Verify shipped files, given as PATHS, on this case.")
+@click.option("--input", "picture", type=click.Path(path_type=Path), help="Compare NET WEIGHTS with witnesses on this.")
+@click.option("--on", default="", help=f"Back ends ({', '.join(BACKENDS)}) or, with --input, witnesses.")
+@click.option("--report", "reports", multiple=True, type=click.Path(path_type=Path), help="Write .html, .md or .json.")
+@click.option("--bisect", "piece", type=click.Path(path_type=Path), help="Cut the layer that fails into a case here.")
+@click.option("--layers", is_flag=True, help="Print every layer's numbers too.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write all numbers to this file.")
-def command(cases: tuple[Path, ...], on: str, layers: bool, json_file: Path | None) -> None:
-    """Prove the port of golden CASES (folders, searched recursively) beside what real Caffe computed.
+@recipe.options
+def command(
+    paths: tuple[Path, ...],
+    golden: Path | None,
+    picture: Path | None,
+    on: str,
+    reports: tuple[Path, ...],
+    piece: Path | None,
+    layers: bool,
+    json_file: Path | None,
+    **preparing: Any,
+) -> None:
+    """Prove a port beside what real Caffe computed, layer by layer.
+
+    PATHS are golden cases (folders, searched recursively): the port of each is compared as module, as emitted source
+    and in ONNX Runtime. With --golden they are files to ship (.pt, .safetensors, .onnx, .pt2, .py; a .py is run), each
+    compared on that case. With --input they are NET WEIGHTS, compared on a picture with witnesses: evidence, not Caffe;
+    the picture is prepared as the options below say.
 
     Exit code 0: everything agrees; 1: something does not; 2: a case is broken or its net refused.
     """
+    from caffeport.verify.report import check_format
+
+    for report in reports:
+        check_format(report)
+    if golden is not None and picture is not None:
+        raise Refused("--input", "is given with --golden", "one of the two")
+    done = _Done(layers)
+    if picture is not None:
+        _witnesses(paths, picture, on, preparing, done)
+    elif golden is not None:
+        _shipped(paths, golden, done)
+    else:
+        _cases(paths, _names(on, BACKENDS), piece, done)
+    done.finish((*reports, *((json_file,) if json_file else ())), json_file)
+
+
+@dataclass
+class _Done:
+    """What was verified so far, printed as it comes."""
+
+    layers: bool
+    kind: str = "golden"
+    results: list[Result] = field(default_factory=list)
+    described: list[dict[str, Any]] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+
+    @property
+    def out(self) -> Console:
+        from caffeport.cli.tables import console
+
+        return console()
+
+    def add(self, described: dict[str, Any], results: Iterable[Result]) -> None:
+        from caffeport.verify.report import print_report
+
+        self.described.append(described)
+        self.results += results
+        print_report({"kind": "golden", "cases": [described]}, self.out, self.layers)
+
+    def refuse(self, error: CaffeportError) -> None:
+        self.refused.append(str(error))
+        self.out.print(f"REFUSED  {error}", markup=False, style="red")
+
+    def finish(self, reports: Sequence[Path], json_file: Path | None) -> None:
+        """Print the totals, write the reports, and leave with the exit code."""
+        from caffeport.files import replacing
+        from caffeport.verify.report import make_report, render_json, write_report
+
+        _summary(self.results, self.refused, self.out, "Caffe" if self.kind == "golden" else "the port")
+        if self.kind == "evidence":
+            self.out.print("Witnesses are evidence, not Caffe: only a case recorded by real Caffe is proof.")
+        whole = make_report(self.described, self.refused, self.kind)
+        for path in reports:
+            if path == json_file:
+                with replacing(path) as part:
+                    part.write_text(render_json(whole), encoding="utf-8")
+            else:
+                write_report(whole, path)
+        sys.exit(2 if self.refused else 0 if whole["passed"] else 1)
+
+
+def _cases(paths: Sequence[Path], on: tuple[str, ...], piece: Path | None, done: _Done) -> None:
     from rich.progress import track
 
     from caffeport.cli.tables import console
-    from caffeport.verify.case import find_cases, open_case
+    from caffeport.verify.case import find_cases
     from caffeport.verify.run import verify
 
-    backends = _backends(on)
-    out, progress = console(), console(stderr=True)
-    found: list[Result] = []
-    refused: list[str] = []
-    folders = [folder for path in cases for folder in find_cases(path)]
+    progress = console(stderr=True)
+    folders = [folder for path in paths for folder in find_cases(path)]
     for folder in track(folders, "verifying", console=progress, transient=True, disable=not progress.is_terminal):
+        _one(folder, lambda case: verify(case, on), piece, done)
+
+
+def _one(folder: Path, run: Callable[[Case], list[Result]], piece: Path | None, done: _Done) -> None:
+    """One case: verified, described, and cut where that is asked for; a refusal does not stop the others."""
+    from caffeport.verify.bisect import bisect
+    from caffeport.verify.case import open_case
+    from caffeport.verify.report import describe_case
+
+    start = perf_counter()
+    try:
+        case = open_case(folder)
+        results = run(case)
+        done.add(describe_case(case, results, perf_counter() - start), results)
+        if piece is not None and any(result.culprit for result in results):
+            target = piece if not piece.exists() else piece / folder.name
+            cut = bisect(case, results, target)
+            still = "fails by itself" if cut.fails else "does not fail by itself: the fault is not in it alone"
+            done.out.print(f"         layer {cut.layer!r} is cut out into {cut.folder}; it {still}", markup=False)
+    except CaffeportError as error:
+        done.refuse(error)
+
+
+def _shipped(paths: Sequence[Path], golden: Path, done: _Done) -> None:
+    from caffeport.verify.artefact import verify_artefact
+    from caffeport.verify.case import open_case
+    from caffeport.verify.report import describe_case
+
+    case, start = open_case(golden), perf_counter()
+    results: list[Result] = []
+    files: dict[str, Path] = {}
+    for path in paths:
         try:
-            results = verify(open_case(folder), backends)
+            results.append(verify_artefact(path, case))
+            files[f"shipped file {len(files) + 1}"] = path
         except CaffeportError as error:
-            refused.append(str(error))
-            out.print(f"REFUSED  {error}", markup=False, style="red")
-            continue
-        found += results
-        _lines(results, out, layers)
-    _summary(found, refused, out)
-    if json_file is not None:
-        _write_json(found, refused, json_file)
-    sys.exit(2 if refused else 0 if all(result.passed for result in found) else 1)
+            done.refuse(error)
+    if results:
+        done.add(describe_case(case, results, perf_counter() - start, files), results)
 
 
-def _backends(on: str) -> tuple[str, ...]:
-    chosen = tuple(name.strip() for name in on.split(",") if name.strip())
-    unknown = [name for name in chosen if name not in BACKENDS]
-    if unknown or not chosen:
-        raise Refused("--on", f"is {on!r}", f"any of {', '.join(BACKENDS)}, with commas between them")
+def _witnesses(paths: Sequence[Path], picture: Path, on: str, preparing: dict[str, Any], done: _Done) -> None:
+    from caffeport.port import open_port
+    from caffeport.verify.evidence import describe_evidence, gather, picture_inputs
+
+    if len(paths) > 2:
+        raise Refused("verify --input", f"has {len(paths)} files", "NET WEIGHTS, or WEIGHTS that hold their net")
+    start, names = perf_counter(), _names(on, WITNESSES)
+    port = open_port(paths[0] if len(paths) > 1 else None, paths[-1])
+    asked = recipe.chosen(preparing, port.recipe)
+    port, inputs = picture_inputs(port, picture, asked.preprocessing if asked else None)
+    results = gather(port, inputs, names)
+    done.kind = "evidence"
+    done.add(describe_evidence(port, results, picture, perf_counter() - start), results)
+
+
+def _names(on: str, allowed: tuple[str, ...]) -> tuple[str, ...]:
+    chosen = tuple(name.strip() for name in on.split(",") if name.strip()) or allowed
+    if any(name not in allowed for name in chosen):
+        raise Refused("--on", f"is {on!r}", f"any of {', '.join(allowed)}, with commas between them")
     return chosen
 
 
-def _lines(results: list[Result], out: Console, layers: bool) -> None:
-    """One line for the case; then what failed, or with `layers` everything."""
-    from caffeport.cli.tables import table
-
-    worst = [f"{result.backend} {_mark(result)}" for result in results]
-    failed = any(not result.passed for result in results)
-    out.print(f"{'FAIL' if failed else 'ok  '}  {results[0].case}  {'  '.join(worst)}", markup=False)
-    for result in results:
-        if result.skipped:
-            out.print(f"      not on {result.backend}: {result.skipped}", markup=False, style="dim")
-        if result.culprit:
-            out.print(f"      {result.backend}: first wrong alone: layer {result.culprit!r}", markup=False, style="red")
-        if layers:
-            rows = [_row(one) for one in result.comparisons]
-            out.print(table(("layer", "what", "how", "worst", "allowed", "noise", "ok"), rows, title=result.backend))
-        else:
-            for one in [one for one in result.comparisons if not one.passed][:5]:
-                out.print(f"      {result.backend}: {one}", markup=False, style="red")
-
-
-def _mark(result: Result) -> str:
-    if result.skipped:
-        return "-"
-    if not result.comparisons:
-        return "nothing recorded"
-    share = max((one.worst / one.allowed if one.allowed else float(one.worst > 0)) for one in result.comparisons)
-    return f"{share:.2f}"
-
-
-def _row(one: Any) -> tuple[str, ...]:
-    noise = "" if one.noise is None else f"{one.noise:.1e}"
-    how = f"{'gradient ' if one.gradient else ''}{one.mode}"
-    return one.layer, one.what, how, f"{one.worst:.1e}", f"{one.allowed:.1e}", noise, "yes" if one.passed else "NO"
-
-
-def _summary(found: list[Result], refused: list[str], out: Console) -> None:
+def _summary(found: list[Result], refused: list[str], out: Console, oracle: str) -> None:
     out.print()
-    for backend in BACKENDS:
+    for backend in dict.fromkeys(result.backend for result in found):
         ran = [result for result in found if result.backend == backend]
-        if not ran:
-            continue
         done = [result for result in ran if not result.skipped]
         agreeing = sum(result.passed for result in done)
         numbers = sum(len(result.comparisons) for result in done)
         skipped = f", {len(ran) - len(done)} cannot run there" if len(ran) > len(done) else ""
-        out.print(f"{backend}: {agreeing} of {len(done)} cases agree with Caffe ({numbers:,} comparisons{skipped})")
+        said = f"{backend}: {agreeing} of {len(done)} cases agree with {oracle} ({numbers:,} comparisons{skipped})"
+        out.print(said, markup=False)
     if refused:
         out.print(f"{len(refused)} refused")
-
-
-def _write_json(found: list[Result], refused: list[str], file: Path) -> None:
-    from caffeport.files import replacing
-
-    content = {
-        "passed": not refused and all(result.passed for result in found),
-        "refused": refused,
-        "results": [
-            {
-                "case": result.case,
-                "backend": result.backend,
-                "passed": result.passed,
-                "skipped": result.skipped,
-                "culprit": result.culprit,
-                "comparisons": [one.as_json() for one in result.comparisons],
-            }
-            for result in found
-        ],
-    }
-    with replacing(file) as part:
-        part.write_text(json.dumps(content, indent=1))
