@@ -7,22 +7,24 @@ weight file straight into the new one, at the speed of copying. For the same rea
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import cache
+from io import FileIO
 from math import prod
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from caffeport.artefacts.provenance import as_metadata
-from caffeport.caffe.blob import Blob
 from caffeport.emit.names import name_graph
+from caffeport.errors import UnreadableFile
 from caffeport.graph import Param
 from caffeport.port import Port
 
 #: The format's own rule: tensors begin at a multiple of this.
 ALIGNMENT = 8
+#: Bytes that are copied at a time.
+BUFFER = 1 << 20
 
 
 def write(port: Port, part: Path, target: Path) -> None:
@@ -30,7 +32,7 @@ def write(port: Port, part: Path, target: Path) -> None:
     with ExitStack() as stack:
 
         @cache
-        def opened(path: str) -> BinaryIO:
+        def opened(path: str) -> FileIO:
             return stack.enter_context(open(path, "rb", buffering=0))
 
         file = stack.enter_context(open(part, "wb", buffering=0))
@@ -39,29 +41,31 @@ def write(port: Port, part: Path, target: Path) -> None:
             blob = port.blobs[owner]
             found = blob.ranges()
             if found is None:
-                _write_array(blob, file)
+                _write(blob.numpy().astype("<f4").data.cast("B"), file)
                 continue
             source = opened(found[0])
             for begin, size in found[1]:
                 _copy(source, file, begin, size)
 
 
-def _write_array(blob: Blob, file: BinaryIO) -> None:
-    values = blob.numpy().astype("<f4").data.cast("B")
+def _write(values: memoryview, file: FileIO) -> None:
     while values:
         values = values[file.write(values) :]
 
 
-def _copy(source: BinaryIO, file: BinaryIO, begin: int, size: int) -> None:
-    """Copy a piece of one file to the end of another, inside the kernel where the system can."""
-    if not hasattr(os, "sendfile"):
-        source.seek(begin)
-        while size:
-            size -= file.write(source.read(min(size, 1 << 20)))
-        return
+def _copy(source: FileIO, file: FileIO, begin: int, size: int) -> None:
+    """Copy a piece of one file to the end of another.
+
+    Through a buffer: measured, that takes half the time of sendfile, which is slow where pages are not aligned.
+    """
+    buffer = memoryview(bytearray(min(size, BUFFER)))
+    source.seek(begin)
     while size:
-        sent = os.sendfile(file.fileno(), source.fileno(), begin, size)
-        begin, size = begin + sent, size - sent
+        got = source.readinto(buffer[: min(size, BUFFER)])
+        if not got:
+            raise UnreadableFile(str(source.name), "became shorter while it was read")
+        _write(buffer[:got], file)
+        size -= got
 
 
 def _own(port: Port) -> Iterator[tuple[str, tuple[int, int], Param]]:
