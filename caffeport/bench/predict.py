@@ -23,13 +23,18 @@ from torch import nn
 from caffeport.artefacts import write
 from caffeport.artefacts.checkpoint import load
 from caffeport.artefacts.recipe import Recipe
+from caffeport.caffe.net import build_net
+from caffeport.caffe.text import read_text
+from caffeport.caffe.write import write_binary
 from caffeport.data import Source, folder
-from caffeport.demo import CASE, write_memnet
+from caffeport.graph import build
 from caffeport.port import open_port
 from caffeport.predict import Predictor, open_predictor
 from caffeport.transform import MeanImage, load_profile
 from caffeport.transform.needs import need
+from caffeport.verify.draw import draw_blob
 
+CASE = Path(__file__).parents[2] / "golden" / "nets" / "memnet"
 SEED = 20150
 SMALL = """name: "small" input: "data" input_shape { dim: 1 dim: 3 dim: 227 dim: 227 }
 layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
@@ -62,12 +67,23 @@ def make_model(into: Path, small: bool = False) -> Path:
     if small:
         net = into / "net.prototxt"
         net.write_text(SMALL)
-    write_memnet(net, SEED, weights)
+    write_drawn(net, weights)
     mean = np.random.default_rng(SEED).uniform(90, 130, (3, 256, 256)).astype(np.float32)
     profile = load_profile("memnet")
     recipe = Recipe(profile.preprocessing(MeanImage(mean)), tuple(profile.outputs.values()), profile.name)
     write(replace(open_port(net, weights), recipe=recipe), into / "model.pt")
     return into / "model.pt"
+
+
+def write_drawn(net: Path, target: Path) -> None:
+    """A .caffemodel with weights drawn from the seed, as golden/README.md states."""
+    message, rng = read_text(net), np.random.RandomState(SEED)
+    drawn = {
+        node.name: [draw_blob(rng, node.type, k, param.shape) for k, param in enumerate(node.params)]
+        for node in build(build_net(message, str(net))).computing
+        if node.params
+    }
+    write_binary(message, drawn, target)
 
 
 def make_pictures(into: Path, count: int) -> Source:

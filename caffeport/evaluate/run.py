@@ -117,7 +117,7 @@ def evaluate(
     prep, true = predictor.prep, np.asarray(truth)
     inputs = probe(source, prep)
     crops = np.stack(rows).astype(np.float64)
-    views = tuple(_view(name, values, true, output, resamples, prep, inputs) for name, values in _views(crops))
+    views = tuple(_view(name, values, true, output, resamples, prep, inputs) for name, values in _views(crops, prep))
     return Evaluation(
         predictor.where,
         source.name,
@@ -168,10 +168,10 @@ def _values(one: Prediction, where: str) -> NDArray[np.float32]:
     return array.reshape(len(array), -1)
 
 
-def _views(crops: NDArray[np.float64]) -> list[tuple[str, NDArray[np.float64]]]:
+def _views(crops: NDArray[np.float64], prep: Preprocessing) -> list[tuple[str, NDArray[np.float64]]]:
     """(N, crops, values) as the ways to read it."""
     if crops.shape[1] != 10:
-        return [("single crop", crops.mean(1))]
+        return [("single crop" if prep.crop is not None else "whole picture", crops.mean(1))]
     return [("single crop", crops[:, CENTRE]), ("ten crops", crops.mean(1))]
 
 
