@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 #: Pixels: a box, the gap between rows, and the gap between lanes.
-WIDTH, HEIGHT, ROW, LANE = 148, 26, 42, 176
+WIDTH, HEIGHT, ROW, LANE = 226, 26, 40, 250
 MARGIN = 12
 
 
