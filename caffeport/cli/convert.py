@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from caffeport.cli import recipe
 from caffeport.errors import Refused
+
+if TYPE_CHECKING:
+    from caffeport.artefacts.recipe import Recipe
+    from caffeport.port import Port
 
 
 @click.command("convert")
@@ -55,8 +59,8 @@ def command(
 
     NET is the net's .prototxt; without it, the net inside WEIGHTS is taken and made a deploy net. Every OUTPUT holds
     the same port: .pt loads with `caffeport.load`, .py is readable source that needs torch only, .safetensors its
-    weights, .pt2 and .onnx run elsewhere. What pictures have to go through first (--profile and the options below)
-    is stored with the model.
+    weights, .pt2 and .onnx run elsewhere. What pictures have to go through first is stored with the model: by the
+    data layer of a training net, by --profile, or by the single options below.
     """
     from caffeport.artefacts import write, writer
     from caffeport.cli.tables import console, number
@@ -68,7 +72,7 @@ def command(
     for output in outputs:
         writer(output)
     port = open_port(net, weights, shapes=dict(parse_shape(shape) for shape in shapes))
-    chosen = recipe.chosen(settings)
+    chosen = recipe.chosen(settings, _stated(net or weights, port, settings))
     port = replace(port, recipe=chosen, pictures=(picture_layout, score) if with_preprocessing else None)
     graph, out, progress = port.graph, console(), console(stderr=True)
     for note in port.notes:
@@ -83,6 +87,21 @@ def command(
         out.print(str(chosen), markup=False, style="dim")
     layers = sum(1 for _ in graph.computing)
     out.print(f"{graph.name or weights.name}: {layers} layers, {number(graph.parameters)} parameters", markup=False)
+
+
+def _stated(net: Path, port: Port, settings: dict[str, Any]) -> Recipe | None:
+    """The preprocessing that the net's own data layer states, where no profile replaces it."""
+    from caffeport.artefacts.net_recipe import recipe_of_net
+    from caffeport.cli.tables import console
+
+    inputs = port.graph.inputs
+    if settings["profile"] or len(inputs) != 1 or len(inputs[0].shape) != 4:
+        return None
+    mean_given = settings["mean"] is not None or settings["mean_values"] is not None
+    found = recipe_of_net(net, inputs[0].blob, inputs[0].shape[1], mean_given)
+    if found.note:
+        console(stderr=True).print(found.note, markup=False, soft_wrap=True)
+    return found.recipe
 
 
 def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
