@@ -53,7 +53,7 @@ def options(function: Callable[..., Any]) -> Callable[..., Any]:
 def chosen(values: Mapping[str, Any], carried: Recipe | None = None) -> Recipe | None:
     """The recipe that the options ask for, on top of the one that the model carries; None where there is neither.
 
-    A profile replaces what the model carries, single options replace single settings. Raises Refused, UnreadableFile.
+    A profile replaces what the model carries but for its mean image; single options replace single settings. Raises Refused, UnreadableFile.
     """
     names = (*_OPTIONS, "exif")
     flags = {name: values[name] for name in names if name != "profile" and values.get(name) is not None}
@@ -65,6 +65,9 @@ def chosen(values: Mapping[str, Any], carried: Recipe | None = None) -> Recipe |
 
     if values.get("profile") is not None:
         profile = load_profile(values["profile"])
+        given = flags.keys() & {"mean", "mean_values"} or values.get("published_mean")
+        if profile.mean == "image" and carried is not None and carried.preprocessing.mean is not None and not given:
+            flags["mean"] = carried.preprocessing.mean
         prep = profile.preprocessing(**flags, published_mean=bool(values.get("published_mean")))
         return Recipe(prep, tuple(profile.outputs.values()), profile.name)
     if values.get("published_mean"):
