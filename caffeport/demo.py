@@ -6,6 +6,8 @@ when the golden numbers were recorded. Every step is a command that works the sa
 
 from __future__ import annotations
 
+import json
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -22,7 +24,8 @@ from caffeport.cli.tables import console
 from caffeport.graph import build
 from caffeport.verify.draw import draw_blob
 
-CASE = Path(__file__).parents[1] / "golden" / "nets" / "memnet"
+GOLDEN = Path(__file__).parents[1] / "golden"
+CASE, PICTURE = GOLDEN / "nets" / "memnet", GOLDEN / "memnet-predict"
 
 
 def write_memnet(prototxt: Path, seed: int, target: Path) -> None:
@@ -37,36 +40,45 @@ def write_memnet(prototxt: Path, seed: int, target: Path) -> None:
     write_binary(message, weights, target)
 
 
-def run(folder: Path) -> int:
-    """The demo; its files stay in `folder`. Returns the exit code of the last step that failed, or 0."""
-    import json
+def steps(folder: Path) -> list[list[object]]:
+    """The command lines of the demo, in order."""
+    net, model = folder / "deploy.prototxt", folder / "memnet.caffemodel"
+    files = [folder / f"memnet{suffix}" for suffix in (".pt", ".py", ".safetensors", ".onnx")]
+    # The recorded picture went through pycaffe's crops; `memnet` cuts the centre as the authors' MATLAB did.
+    pictures = ["--profile", "memnet-pycaffe", "--mean", PICTURE / "mean.binaryproto"]
+    return [
+        ["inspect", model],
+        ["convert", net, model, *(part for file in files for part in ("-o", file)), *pictures],
+        ["verify", CASE, "--layers", "--report", folder / "parity.html"],
+        ["verify", *files, "--golden", CASE],
+        ["predict", folder / "memnet.pt", PICTURE / "image.png"],
+    ]
 
+
+def run(folder: Path) -> int:
+    """The demo; its files stay in `folder`. Returns the exit code of the step that failed, or 0."""
     out, start = console(), perf_counter()
     folder.mkdir(parents=True, exist_ok=True)
     net, model = folder / "deploy.prototxt", folder / "memnet.caffemodel"
     net.write_text((CASE / "net.prototxt").read_text())
     seed = json.loads((CASE / "meta.json").read_text())["seed"]
-    out.print(
-        f"Writing {model}: MemNet's layers with weights drawn from seed {seed}, not the trained ones.", markup=False
-    )
+    out.print(f"Writing {model}: MemNet's layers, with weights drawn from seed {seed}.", markup=False)
+    out.print("They are the ones that real Caffe ran with when the numbers below were recorded, not trained ones.")
     write_memnet(net, seed, model)
-    files = [folder / f"memnet{suffix}" for suffix in (".pt", ".py", ".safetensors", ".onnx")]
-    steps: list[list[object]] = [
-        ["inspect", model],
-        ["convert", net, model, *(part for file in files for part in ("-o", file))],
-        ["verify", CASE, "--layers", "--json", folder / "parity.json"],
-    ]
-    for step in steps:
-        code = _step([str(part) for part in step], out)
+    for step in steps(folder):
+        code = _step([os.path.relpath(part) if isinstance(part, Path) else str(part) for part in step])
         if code:
             return code
+    scores = np.load(PICTURE / "golden.npz")["mean_score"]
+    out.print(f"\nReal Caffe's score for that picture: {float(scores):.6g}", markup=False)
     out.print(f"\nDone in {perf_counter() - start:.0f} s. In {folder.resolve()}:", markup=False)
     for file in sorted(folder.iterdir()):
         out.print(f"  {file.name:22} {file.stat().st_size:>13,} bytes", markup=False)
+    out.print(f"Open {folder.resolve() / 'parity.html'} in a browser for the whole comparison.", markup=False)
     return 0
 
 
-def _step(arguments: list[str], out: object) -> int:
+def _step(arguments: list[str]) -> int:
     """One command line, shown and run."""
     click.secho(f"\n$ caffeport {shlex.join(arguments)}", bold=True)
     try:
