@@ -53,7 +53,8 @@ def options(function: Callable[..., Any]) -> Callable[..., Any]:
 def chosen(values: Mapping[str, Any], carried: Recipe | None = None) -> Recipe | None:
     """The recipe that the options ask for, on top of the one that the model carries; None where there is neither.
 
-    A profile replaces what the model carries but for its mean image; single options replace single settings. Raises Refused, UnreadableFile.
+    A profile replaces what the model carries but for its mean image; single options replace single settings. Raises
+    Refused, UnreadableFile.
     """
     names = (*_OPTIONS, "exif")
     flags = {name: values[name] for name in names if name != "profile" and values.get(name) is not None}

@@ -220,6 +220,13 @@ def test_a_profile_on_the_command_line(
     )
     assert code == 0
     assert out.startswith("name,score,raw\n")
+    own.write_text(
+        'name = "own"\n[preprocessing]\nmean = "image"\nresize = { height = 41, width = 47 }\n'
+        "crop = { height = 35, width = 35 }\n"
+    )
+    carried = run(capsys, "predict", models / "model.pt", path, "--profile", own)
+    assert carried[0] == 0  # the mean image is the one that the model carries
+    assert run(capsys, "predict", models / "bare.pt", path, "--profile", own)[0] == 2
 
 
 def test_convert_stores_the_preprocessing(
