@@ -90,7 +90,7 @@ def _write(case: Case, node: Node, wrong: Result, folder: Path) -> None:
 def _bottoms(run: Run, node: Node) -> list[np.ndarray]:
     """Caffe's own bottoms; where only samples were recorded, the port's, which are right up to here."""
     if not run.case.sampled:
-        return next(bottoms for other, bottoms in run.fed() if other.index == node.index)
+        return run.bottoms(node)
     made = {
         value.name: run.tops[n.index, k] for n in run.case.graph.nodes[: node.index] for k, value in enumerate(n.tops)
     }

@@ -207,3 +207,17 @@ def _histogram(difference: np.ndarray, scale: float) -> tuple[int, ...]:
     bins = np.clip(np.nan_to_num(np.floor(steps), nan=last, posinf=last, neginf=-1), -1, last - 2).astype(np.int64) + 2
     counts = np.bincount(np.where(flat == 0, 0, bins), minlength=last + 1)
     return tuple(int(n) for n in counts)
+
+
+def largest(rough: np.ndarray, exact: np.ndarray) -> float:
+    """Largest finite |rough - exact|; 0 where rounding changed how many rows there are."""
+    if rough.shape != exact.shape:
+        return 0.0
+    difference = distance(rough.astype(np.float64), exact.astype(np.float64))
+    return float(difference[np.isfinite(difference)].max(initial=0.0))
+
+
+def spread(array: np.ndarray, number: int) -> np.ndarray:
+    """So many values of the flat array, evenly spread from first to last."""
+    values: np.ndarray = array.ravel()[np.linspace(0, array.size - 1, number).astype(int)]
+    return values

@@ -17,7 +17,7 @@ from caffeport.port import Port
 from caffeport.transform.preprocessing import Preprocessing, Resize
 from caffeport.verify import opencv
 from caffeport.verify.backends import Arrays, Backend, CannotRun, Onnx, Place, Tops, Torch
-from caffeport.verify.compare import FORWARD, Comparison, compare
+from caffeport.verify.compare import FORWARD, Comparison, compare, largest
 from caffeport.verify.report.data import (
     Report,
     case_verdict,
@@ -26,7 +26,7 @@ from caffeport.verify.report.data import (
     describe_net,
     describe_result,
 )
-from caffeport.verify.run import Result, first_wrong, largest, top_name
+from caffeport.verify.run import Result, first_wrong, top_name
 from caffeport.verify.suspect import Scene, misreadings
 
 WITNESSES = ("source", "onnx", "opencv")

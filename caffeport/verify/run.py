@@ -14,7 +14,7 @@ from caffeport.errors import BadCase, CaffeportError, Unportable
 from caffeport.graph import Node
 from caffeport.verify.backends import Arrays, Backend, CannotRun, Onnx, Place, Tops, Torch
 from caffeport.verify.case import Case
-from caffeport.verify.compare import Comparison, compare, distance
+from caffeport.verify.compare import Comparison, compare, largest, spread
 from caffeport.verify.gradients import backward
 from caffeport.verify.overwritten import notes
 
@@ -172,6 +172,10 @@ class Run:
                 want = self.case.top(node, k)
                 made[value.name] = self.case.inputs[value.blob] if want is None else want
 
+    def bottoms(self, node: Node) -> list[np.ndarray]:
+        """What Caffe had in a layer's bottoms when it ran."""
+        return next(bottoms for other, bottoms in self.fed() if other.index == node.index)
+
     def chained(self, tops: Mapping[Place, np.ndarray]) -> Iterator[Comparison]:
         """Every layer fed by the port's own layers, from the recorded inputs on."""
         for node in self.case.graph.computing:
@@ -274,23 +278,9 @@ def first_wrong(found: Sequence[Comparison]) -> Comparison | None:
     return min(failed, key=lambda one: (one.gradient, one.mode != "alone"), default=None)
 
 
-def spread(array: np.ndarray, number: int) -> np.ndarray:
-    """So many values of the flat array, evenly spread from first to last."""
-    values: np.ndarray = array.ravel()[np.linspace(0, array.size - 1, number).astype(int)]
-    return values
-
-
 def top_name(node: Node, k: int) -> str:
     """How a comparison names a top: ``top 'conv1'``, or ``top 1 'mask'`` where there are several."""
     return f"top {k} {node.tops[k].blob!r}" if len(node.tops) > 1 else f"top {node.tops[k].blob!r}"
-
-
-def largest(rough: np.ndarray, exact: np.ndarray) -> float:
-    """Largest finite |rough - exact|; 0 where rounding changed how many rows there are."""
-    if rough.shape != exact.shape:
-        return 0.0
-    difference = distance(rough.astype(np.float64), exact.astype(np.float64))
-    return float(difference[np.isfinite(difference)].max(initial=0.0))
 
 
 def verify(case: Case, on: Sequence[str] = BACKENDS) -> list[Result]:

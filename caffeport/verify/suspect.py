@@ -15,7 +15,7 @@ from caffeport.errors import CaffeportError, Unportable
 from caffeport.graph import Node
 from caffeport.verify.backends import Backend, CannotRun, Torch
 from caffeport.verify.case import find_weights
-from caffeport.verify.compare import FORWARD, Comparison, distance
+from caffeport.verify.compare import FORWARD, Comparison, distance, spread
 from caffeport.verify.gradients import backward
 from caffeport.verify.readings import DENSE
 from caffeport.verify.readings_plain import PLAIN
@@ -42,10 +42,7 @@ class Scene:
 
     def view(self, array: np.ndarray) -> np.ndarray:
         """An array of the top's size as it compares with `want`."""
-        if self.whole:
-            return array
-        sample: np.ndarray = array.ravel()[np.linspace(0, array.size - 1, self.want.size).astype(int)]
-        return sample
+        return array if self.whole else spread(array, self.want.size)
 
     def same(self, one: np.ndarray, other: np.ndarray) -> bool:
         """Whether two arrays agree, but for what is allowed and for a small share of the difference to explain."""
@@ -91,7 +88,7 @@ def _scene(run: Run, failed: Comparison, port: Backend) -> Scene | None:
         want, whole = run.case.top(node, k), True
         if want is None:
             want, whole = run.samples(node, k)[0], False
-        bottoms = _own(run, node, port) if run.case.sampled else dict(_named(run))[node.index]
+        bottoms = _own(run, node, port) if run.case.sampled else run.bottoms(node)
         got = _made(run, node, bottoms, port)[k]
     except (CaffeportError, IndexError, KeyError):
         return None
@@ -106,11 +103,6 @@ def _made(run: Run, node: Node, bottoms: Sequence[np.ndarray], port: Backend) ->
     except (CannotRun, Unportable):
         tops = port.chain(run.case.inputs)
         return [tops[node.index, k] for k in range(len(node.tops)) if (node.index, k) in tops]
-
-
-def _named(run: Run) -> Iterator[tuple[int, list[np.ndarray]]]:
-    for node, bottoms in run.fed():
-        yield node.index, bottoms
 
 
 def _own(run: Run, node: Node, port: Backend) -> list[np.ndarray]:

@@ -22,15 +22,8 @@ except SystemExit as stop:
     code = stop.code
 print(json.dumps([code, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, time.perf_counter() - start]))
 """
-    command = [
-        sys.executable,
-        "-c",
-        program,
-        "verify",
-        str(golden / "nets/memnet"),
-        "--report",
-        str(tmp_path / "r.html"),
-    ]
+    report = tmp_path / "report.html"
+    command = [sys.executable, "-c", program, "verify", str(golden / "nets/memnet"), "--report", str(report)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     code, most, seconds = json.loads(done.stdout.splitlines()[-1])
     weights = 4 * 56_872_321
