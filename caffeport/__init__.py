@@ -29,25 +29,27 @@ if TYPE_CHECKING:
     from caffeport.artefacts.checkpoint import load
     from caffeport.caffe.net import parse_net, read_net
     from caffeport.caffe.weights import open_weights
-    from caffeport.convert import convert
+    from caffeport.conversion import convert
     from caffeport.graph import build
     from caffeport.inspection import inspect
     from caffeport.layers.registered import register_python_layer
     from caffeport.port import open_port
-    from caffeport.upgrade import upgrade
+    from caffeport.predict import open_predictor
+    from caffeport.upgrading import upgrade
 
 #: public name -> the module that has it.
 _HOMES = {
     "build": "caffeport.graph",
-    "convert": "caffeport.convert",
+    "convert": "caffeport.conversion",
     "inspect": "caffeport.inspection",
     "load": "caffeport.artefacts.checkpoint",
     "open_port": "caffeport.port",
+    "open_predictor": "caffeport.predict",
     "open_weights": "caffeport.caffe.weights",
     "parse_net": "caffeport.caffe.net",
     "read_net": "caffeport.caffe.net",
     "register_python_layer": "caffeport.layers.registered",
-    "upgrade": "caffeport.upgrade",
+    "upgrade": "caffeport.upgrading",
 }
 
 __all__ = [
@@ -65,6 +67,7 @@ __all__ = [
     "inspect",
     "load",
     "open_port",
+    "open_predictor",
     "open_weights",
     "parse_net",
     "read_net",
@@ -76,7 +79,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'caffeport' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    value = globals()[name] = getattr(import_module(_HOMES[name]), name)
+    return value
 
 
 def __dir__() -> list[str]:

@@ -15,7 +15,7 @@ def command(source: Path, target: Path) -> None:
 
     TARGET is written as text where it ends in .prototxt, .txt or .pbtxt, and as binary otherwise.
     """
-    from caffeport.upgrade import upgrade
+    from caffeport.upgrading import upgrade
 
     upgrade(source, target)
     click.echo(str(target))

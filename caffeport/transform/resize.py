@@ -47,16 +47,21 @@ def resize_opencv(picture: NDArray[np.generic], height: int, width: int) -> NDAr
 
 
 def resize_pillow(picture: NDArray[np.generic], height: int, width: int) -> NDArray[np.generic]:
-    """Pillow's BILINEAR on bytes, channel by channel as Pillow itself works."""
+    """Pillow's BILINEAR on bytes, channel by channel as Pillow itself works: rows first, then columns.
+
+    In two steps, because Pillow 13 chooses the order by cost, and rounding differs with it; models were made with
+    versions that always began with the rows.
+    """
     import numpy as np
 
     image = need("PIL.Image", "resize")
     if picture.dtype != np.uint8:
         raise Refused("resize", f"a picture of type {picture.dtype}", "Pillow's resize takes bytes (uint8)")
-    planes = [
-        np.asarray(image.fromarray(np.ascontiguousarray(picture[:, :, c])).resize((width, height), image.BILINEAR))
-        for c in range(picture.shape[2])
-    ]
+    planes = []
+    for c in range(picture.shape[2]):
+        plane = image.fromarray(np.ascontiguousarray(picture[:, :, c]))
+        rows = plane.resize((width, plane.height), image.BILINEAR)
+        planes.append(np.asarray(rows.resize((width, height), image.BILINEAR)))
     return np.stack(planes, axis=2)
 
 

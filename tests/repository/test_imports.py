@@ -20,7 +20,7 @@ caffe.tree caffe.wire caffe.schema caffe.scalars caffe.fields caffe.text caffe.b
 caffe.weights caffe.encode caffe.write caffe.upgrade_v0 caffe.upgrade caffe.net caffe.training caffe.sides
 caffe.input_shape caffe.deploy
 layers graph batch nn emit transform profiles port artefacts data models
-convert upgrade inspection support coverage
+conversion upgrading inspection support coverage
 verify predict evaluate bench cli demo
 """
 ORDER = _ORDER.split()

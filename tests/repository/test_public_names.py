@@ -16,6 +16,17 @@ def test_public_names_have_docstrings(name: str) -> None:
     assert inspect.getdoc(getattr(caffeport, name)), name
 
 
+def test_public_names_stay_themselves() -> None:
+    """A submodule of the same name would take a function's place as soon as it is imported."""
+    code = (
+        "import caffeport, types\n"
+        "for _ in range(2):\n"
+        "  for name in caffeport.__all__:\n"
+        "    assert not isinstance(getattr(caffeport, name), types.ModuleType), name"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_unknown_names_are_attribute_errors() -> None:
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         caffeport.nothing  # noqa: B018
