@@ -12,7 +12,7 @@ import torch
 from caffeport.caffe.net import read_net_message
 from caffeport.caffe.weights import open_weights
 from caffeport.caffe.write import write_binary
-from caffeport.convert import convert
+from caffeport.conversion import convert
 from caffeport.errors import BadCase, CaffeportError, Refused, UnreadableFile, WeightsMismatch
 from caffeport.verify.artefact import SUFFIXES, verify_artefact
 from caffeport.verify.case import open_case
