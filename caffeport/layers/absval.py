@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from caffeport.caffe.fields import Fields
 from caffeport.layers.base import Call, Layer, Onnx, Shapes, Site
-from caffeport.layers.shapes import unary
+from caffeport.layers.faces import distinct, unary
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,7 @@ class AbsVal(Layer):
 
     @classmethod
     def read(cls, f: Fields, at: Site) -> AbsVal:
+        distinct(f)
         return cls()
 
     infer = unary

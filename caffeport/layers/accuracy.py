@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from caffeport.caffe.fields import Fields
 from caffeport.layers.base import Call, Inferred, Layer, Misfit, Onnx, Shapes, Site
-from caffeport.layers.losses import FLOAT, chosen_node, index_node, kept_node, normalised, one_label_each, options
+from caffeport.layers.faces import options
+from caffeport.layers.losses import chosen_node, index_node, kept_node, normalised, one_label_each
+from caffeport.layers.nodes import FLOAT
 from caffeport.layers.shapes import axis_of
 
 

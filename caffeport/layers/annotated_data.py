@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from caffeport.caffe.fields import Fields
-from caffeport.layers.base import Call, Inferred, Layer, Onnx, Shape, Shapes, Site
-from caffeport.layers.sources import complete, no_module, picture, read_crop, read_rest
+from caffeport.layers.base import Inferred, Layer, Shape, Shapes, Site
+from caffeport.layers.sources import complete, no_call, no_nodes, picture, read_crop, read_rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +32,12 @@ class AnnotatedData(Layer):
         p = f.sub("data_param")
         batch = p.int("batch_size", 0)
         read_rest(p)
+        # How boxes are read and pictures cut before they are these tops.
         f.ignore("annotated_data_param")
         return cls(batch, read_crop(f), at.tops == 2)
 
     def infer(self, bottoms: Shapes) -> Inferred:
         return complete(bottoms, (picture(self.batch, 3, self.sides), (1, 1, 1, 8))[: 1 + self.label])
 
-    def torch(self, bottoms: Shapes) -> Call:
-        raise no_module()
-
-    def onnx(self, g: Onnx) -> None:
-        raise g.refuse("is an input, not a node")
+    torch = no_call
+    onnx = no_nodes

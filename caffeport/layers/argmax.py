@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from caffeport.caffe.fields import Fields
 from caffeport.layers.base import Call, Inferred, Layer, Misfit, Onnx, Shapes, Site
+from caffeport.layers.faces import options, positive
+from caffeport.layers.nodes import FLOAT
 from caffeport.layers.shapes import axis_of, count, show
-from caffeport.layers.steps import FLOAT
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +28,8 @@ class ArgMax(Layer):
     @classmethod
     def read(cls, f: Fields, at: Site) -> ArgMax:
         p = f.sub("argmax_param")
-        axis, top_k = p.int("axis") if p.has("axis") else None, p.int("top_k")
-        if top_k < 1:
-            raise p.refuse("top_k", f"is {top_k}", "1 or more is possible")
-        return cls(axis, top_k, p.bool("out_max_val"))
+        axis = p.int("axis") if p.has("axis") else None
+        return cls(axis, positive(p, "top_k"), p.bool("out_max_val"))
 
     def infer(self, bottoms: Shapes) -> Inferred:
         shape, axis = bottoms[0], self._axis(bottoms)
@@ -42,8 +41,7 @@ class ArgMax(Layer):
         return Inferred(((*shape[:axis], self.top_k, *shape[axis + 1 :]),))
 
     def torch(self, bottoms: Shapes) -> Call:
-        options = {"top_k": (self.top_k, 1), "values": (self.values, False)}
-        kwargs = {name: value for name, (value, default) in options.items() if value != default}
+        kwargs = options(top_k=(self.top_k, 1), values=(self.values, False))
         return Call("ArgMax", (self._axis(bottoms),), kwargs)
 
     def onnx(self, g: Onnx) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from caffeport.caffe.fields import Fields
 from caffeport.layers.base import Call, Inferred, Layer, Onnx, Shapes, Site
+from caffeport.layers.faces import options
 
 _STATE = ("mean", "variance", "factor", "weight", "bias")
 
@@ -45,8 +46,7 @@ class BatchNorm(Layer):
         return Inferred(bottoms, (channels, channels, (1,), channels, channels)[: 5 if self.affine else 3])
 
     def torch(self, bottoms: Shapes) -> Call:
-        options = {"eps": (self.eps, 1e-5), "fraction": (self.fraction, 0.999), "stored": (self.stored, None)}
-        kwargs = {name: value for name, (value, default) in options.items() if value != default}
+        kwargs = options(eps=(self.eps, 1e-5), fraction=(self.fraction, 0.999), stored=(self.stored, None))
         params = self.infer(bottoms).params
         return Call("AffineBatchNorm" if self.affine else "BatchNorm", params[0], kwargs, _STATE[: len(params)])
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from caffeport.caffe.fields import Fields
 from caffeport.layers.base import Call, Inferred, Layer, Misfit, Onnx, Shapes, Site
+from caffeport.layers.nodes import INT64
 from caffeport.layers.shapes import show
-from caffeport.layers.steps import INT64
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ class Bias(Layer):
     @classmethod
     def read(cls, f: Fields, at: Site) -> Bias:
         p = f.sub("bias_param")
-        p.ignore("filler")
+        p.ignore("filler")  # what training from scratch begins with
         axis, num_axes = read_span(p)
         return cls(axis, num_axes, at.bottoms == 1)
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from caffeport.caffe.fields import Fields
 from caffeport.layers.base import Call, Layer, Onnx, Shapes, Site
-from caffeport.layers.shapes import unary
-from caffeport.layers.steps import chain
+from caffeport.layers.faces import unary
+from caffeport.layers.nodes import chain
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from caffeport.caffe.fields import Fields
 from caffeport.layers.base import Call, Inferred, Layer, Misfit, Onnx, Shapes, Site
-from caffeport.layers.losses import BOOL, INT64, normalised, options, total_node
+from caffeport.layers.faces import options
+from caffeport.layers.losses import normalised, total_node
+from caffeport.layers.nodes import BOOL, INT64
 from caffeport.layers.shapes import count, show
 
 

@@ -7,9 +7,9 @@ from math import prod
 
 from caffeport.caffe.fields import Fields
 from caffeport.layers.base import MANY, Call, Inferred, Layer, Onnx, Shapes, Site
-from caffeport.layers.convolving import check_group, module, nodes, over, read_convolution
-from caffeport.layers.shapes import axis_of, same_shapes
-from caffeport.layers.windows import Window, slide
+from caffeport.layers.convolving import convolved, module, nodes, read_convolution
+from caffeport.layers.shapes import axis_of
+from caffeport.layers.windows import Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,20 +37,13 @@ class Convolution(Layer):
         return cls(*read_convolution(f, at))
 
     def infer(self, bottoms: Shapes) -> Inferred:
-        same_shapes(bottoms)
-        axis, window = over(self.axis, self.window, bottoms)
-        channels = bottoms[0][axis]
-        check_group(self.group, channels, self.num_output)
-        top = (*bottoms[0][:axis], self.num_output, *slide(bottoms[0][axis + 1 :], window))
-        weight = (self.num_output, channels // self.group, *window.kernel)
-        return Inferred((top,) * len(bottoms), (weight, (self.num_output,)) if self.bias else (weight,))
+        return convolved(self, "Conv", bottoms)
 
     def torch(self, bottoms: Shapes) -> Call:
-        axis, window = over(self.axis, self.window, bottoms)
-        return module("Conv", axis, window, self.num_output, self.group, self.bias, bottoms)
+        return module(self, "Conv", bottoms)
 
     def onnx(self, g: Onnx) -> None:
-        nodes(g, "Conv", *over(self.axis, self.window, g.shapes), self.group)
+        nodes(self, "Conv", g)
 
     def macs(self, bottoms: Shapes, inferred: Inferred) -> int:
         axis = axis_of(self.axis, len(bottoms[0]))

@@ -27,6 +27,7 @@ class ConvolutionDepthwise(Layer):
     @classmethod
     def read(cls, f: Fields, at: Site) -> ConvolutionDepthwise:
         p = f.sub("convolution_param")
+        # The first two are not read by the fork either; fillers are for training from scratch, cuDNN is not called.
         p.ignore("num_output", "group", "weight_filler", "bias_filler", "engine")
         return cls(read_window(p), p.bool("bias_term"))
 

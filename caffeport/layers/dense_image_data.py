@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from caffeport.caffe.fields import Fields
-from caffeport.layers.base import Call, Inferred, Layer, Onnx, Shape, Shapes, Site
-from caffeport.layers.sources import batch_of, complete, no_module, picture, read_crop, read_rest
+from caffeport.layers.base import Inferred, Layer, Shape, Shapes, Site
+from caffeport.layers.sources import batch_of, complete, no_call, no_nodes, picture, read_crop, read_rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +40,5 @@ class DenseImageData(Layer):
         sides = ((bottoms[0] if bottoms else ()) or data or ())[2:]
         return complete(bottoms, (data, picture(batch_of(bottoms, data, self.batch), 1, sides)))
 
-    def torch(self, bottoms: Shapes) -> Call:
-        raise no_module()
-
-    def onnx(self, g: Onnx) -> None:
-        raise g.refuse("is an input, not a node")
+    torch = no_call
+    onnx = no_nodes

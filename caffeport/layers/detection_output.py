@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from caffeport.caffe.fields import Fields
-from caffeport.layers.base import Call, Inferred, Layer, Misfit, Onnx, Shapes, Site
-from caffeport.layers.detecting import align, decode, detect
-from caffeport.layers.shapes import count
-
-LOWEST = -3.4028234663852886e38
+from caffeport.layers.aligning import align
+from caffeport.layers.base import Call, Inferred, Layer, Onnx, Shapes, Site
+from caffeport.layers.detecting import Suppression, check_predictions, detect, predicted
+from caffeport.layers.faces import options
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,72 +32,36 @@ class DetectionOutput(Layer):
     shared: bool
     code: str
     variance_in_target: bool
-    threshold: float
-    overlap: float
-    top_k: int
-    keep: int
-    eta: float
+    suppression: Suppression
 
     @classmethod
     def read(cls, f: Fields, at: Site) -> DetectionOutput:
-        p, n = f.sub("detection_output_param"), f.sub("detection_output_param").sub("nms_param")
+        p = f.sub("detection_output_param")
         # Files and windows beside the result; the fourth bottom is the picture to draw on.
         p.ignore("save_output_param", "visualize", "visualize_threshold", "save_file")
-        f.ignore("transform_param")
-        eta, overlap = n.float("eta"), n.float("nms_threshold")
-        if not 0 < eta <= 1:
-            raise n.refuse("eta", f"is {eta}", "above 0, at most 1")
-        if overlap < 0:
-            raise n.refuse("nms_threshold", f"is {overlap}", "0 or more")
-        return cls(
-            p.int("num_classes"),
-            p.int("background_label_id"),
-            p.bool("share_location"),
-            p.enum("code_type"),
-            p.bool("variance_encoded_in_target"),
-            p.float("confidence_threshold", LOWEST),
-            overlap,
-            n.int("top_k", -1),
-            p.int("keep_top_k"),
-            eta,
-        )
+        f.ignore("transform_param")  # of that picture
+        classes, background, shared = p.int("num_classes"), p.int("background_label_id"), p.bool("share_location")
+        code, variance_in_target = p.enum("code_type"), p.bool("variance_encoded_in_target")
+        return cls(classes, background, shared, code, variance_in_target, Suppression.read(p))
 
     def infer(self, bottoms: Shapes) -> Inferred:
-        location, scores, priors = bottoms[:3]
-        boxes = priors[2] // 4 if len(priors) > 2 else 0
-        each = 4 if self.shared else 4 * self.classes
-        if location[0] != scores[0] or (count(location, 1), count(scores, 1)) != (boxes * each, boxes * self.classes):
-            found = f"{count(location, 1)} locations and {count(scores, 1)} scores for {boxes} priors"
-            raise Misfit(found, f"{each} and {self.classes} for each prior, of as many pictures")
-        most = self._labels() * self._candidates(boxes)
-        return Inferred(((1, 1, location[0] * (most if self.keep < 0 else min(most, max(self.keep, 1))), 7),))
+        boxes = check_predictions(bottoms, self.classes, self.shared)
+        most = self.suppression.most(self.classes - (0 <= self.background < self.classes), boxes)
+        return Inferred(((1, 1, bottoms[0][0] * most, 7),))
 
     def torch(self, bottoms: Shapes) -> Call:
-        names = [field.name for field in fields(self)][1:]
-        defaults = (0, True, "CORNER", False, LOWEST, 0.3, -1, -1, 1.0)
-        given = {name: getattr(self, name) for name in names}
-        kwargs = {name: given[name] for name, default in zip(names, defaults, strict=True) if given[name] != default}
-        return Call("DetectionOutput", (self.classes,), kwargs)
+        coding = options(code=(self.code, "CORNER"), variance_in_target=(self.variance_in_target, False))
+        kwargs = options(background=(self.background, 0), shared=(self.shared, True)) | coding
+        return Call("DetectionOutput", (self.classes,), kwargs | self.suppression.arguments())
 
     def onnx(self, g: Onnx) -> None:
-        if self.eta < 1:
+        if self.suppression.eta < 1:
             raise g.refuse("ONNX has no suppression with a threshold that falls (nms_param.eta below 1)")
-        boxes = g.shapes[2][2] // 4
         labels = [label for label in range(self.classes) if label != self.background]
-        scores = g.op("Reshape", [g.bottoms[1], g.ints((-1, boxes, self.classes))])
-        scores = g.op("Transpose", [g.op("Gather", [scores, g.ints(labels)], axis=2)], perm=(0, 2, 1))
-        location = g.op("Reshape", [g.bottoms[0], g.ints((-1, boxes, 1 if self.shared else self.classes, 4))])
-        if not self.shared:
-            location = g.op("Gather", [location, g.ints(labels)], axis=2)
-        decoded = decode(g, location, g.bottoms[2], self.code, self.variance_in_target)
-        detect(g, labels, decoded, scores, (self.threshold, self.overlap, self._candidates(boxes), self.keep))
+        coding = (self.code, self.variance_in_target)
+        boxes, scores = predicted(g, self.classes, labels, self.shared, coding)
+        detect(g, labels, boxes, scores, self.suppression)
 
     def aligned(self, got: Any, want: Any) -> Any:
-        """See `detecting.align`."""
-        return align(got, want, self.keep)
-
-    def _labels(self) -> int:
-        return self.classes - (0 <= self.background < self.classes)
-
-    def _candidates(self, boxes: int) -> int:
-        return boxes if self.top_k < 0 else min(self.top_k, boxes)
+        """Rows of equal scores as Caffe happens to sort them."""
+        return align(got, want, self.suppression.keep)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from caffeport.caffe.fields import Fields
 from caffeport.layers.base import Call, Inferred, Layer, Onnx, Shapes, Site
-from caffeport.layers.steps import INT64
+from caffeport.layers.faces import positive
+from caffeport.layers.nodes import INT64
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +24,8 @@ class Embed(Layer):
     @classmethod
     def read(cls, f: Fields, at: Site) -> Embed:
         p = f.sub("embed_param")
-        p.ignore("weight_filler", "bias_filler")
-        for name in ("input_dim", "num_output"):
-            if p.int(name, 0) < 1:
-                raise p.refuse(name, f"is {p.int(name, 0)}", "1 or more is possible")
-        return cls(p.int("input_dim"), p.int("num_output"), p.bool("bias_term"))
+        p.ignore("weight_filler", "bias_filler")  # what training from scratch begins with
+        return cls(positive(p, "input_dim"), positive(p, "num_output"), p.bool("bias_term"))
 
     def infer(self, bottoms: Shapes) -> Inferred:
         params: Shapes = ((self.input_dim, self.num_output), (self.num_output,))

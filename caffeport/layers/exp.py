@@ -7,8 +7,8 @@ from math import inf, log
 
 from caffeport.caffe.fields import Fields
 from caffeport.layers.base import Call, Layer, Onnx, Shapes, Site
-from caffeport.layers.shapes import unary
-from caffeport.layers.steps import chain
+from caffeport.layers.faces import options, unary
+from caffeport.layers.nodes import chain
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,8 @@ class Exp(Layer):
     infer = unary
 
     def torch(self, bottoms: Shapes) -> Call:
-        options = {"base": (self.base, -1.0), "scale": (self.scale, 1.0), "shift": (self.shift, 0.0)}
-        return Call("Exp", (), {name: value for name, (value, default) in options.items() if value != default})
+        kwargs = options(base=(self.base, -1.0), scale=(self.scale, 1.0), shift=(self.shift, 0.0))
+        return Call("Exp", (), kwargs)
 
     def onnx(self, g: Onnx) -> None:
         rate = 1.0 if self.base == -1 else log(self.base)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from caffeport.caffe.fields import Fields
 from caffeport.layers.base import MANY, Call, Inferred, Layer, Misfit, Onnx, Shapes, Site
+from caffeport.layers.nodes import BOOL
 from caffeport.layers.shapes import count, show
-from caffeport.layers.steps import BOOL
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from caffeport.caffe.fields import Fields
 from caffeport.layers.base import Call, Inferred, Layer, Misfit, Onnx, Shapes, Site
+from caffeport.layers.faces import distinct
 from caffeport.layers.shapes import axis_of, count
 
 
@@ -21,6 +22,7 @@ class Flatten(Layer):
 
     @classmethod
     def read(cls, f: Fields, at: Site) -> Flatten:
+        distinct(f)
         p = f.sub("flatten_param")
         return cls(p.int("axis"), p.int("end_axis"))
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from caffeport.caffe.fields import Fields
-from caffeport.layers.base import MANY, Call, Inferred, Layer, Onnx, Shapes, Site
-from caffeport.layers.sources import complete, no_module, read_rest
+from caffeport.layers.base import MANY, Inferred, Layer, Shapes, Site
+from caffeport.layers.sources import complete, no_call, no_nodes, read_rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,5 @@ class HDF5Data(Layer):
     def infer(self, bottoms: Shapes) -> Inferred:
         return complete(bottoms, (None,) * self.copies)
 
-    def torch(self, bottoms: Shapes) -> Call:
-        raise no_module()
-
-    def onnx(self, g: Onnx) -> None:
-        raise g.refuse("is an input, not a node")
+    torch = no_call
+    onnx = no_nodes

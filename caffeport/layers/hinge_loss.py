@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from caffeport.caffe.fields import Fields
 from caffeport.layers.base import Call, Inferred, Layer, Onnx, Shapes, Site
-from caffeport.layers.losses import INT64, normalised, one_label_a_row, options, total_node
+from caffeport.layers.faces import options
+from caffeport.layers.losses import normalised, one_label_a_row, total_node
+from caffeport.layers.nodes import INT64
 from caffeport.layers.shapes import count
 
 

@@ -7,17 +7,7 @@ from dataclasses import dataclass
 
 from caffeport.caffe.fields import Fields
 from caffeport.layers.base import Call, Inferred, Layer, Misfit, Onnx, Shapes, Site
-from caffeport.layers.losses import (
-    chosen_node,
-    index_node,
-    kept_node,
-    normalised,
-    one_label_each,
-    options,
-    read_normalization,
-    same_batch,
-    total_node,
-)
+from caffeport.layers.class_losses import Labelled
 from caffeport.layers.shapes import count
 
 #: The matrix of a file is written into the emitted source; larger ones belong into a bottom.
@@ -34,10 +24,7 @@ class InfogainLoss(Layer):
     mirrors = "infogain_loss_layer.cpp"
     loss = True
 
-    axis: int
-    ignore: int | None
-    normalization: str
-    prob: bool
+    labelled: Labelled
     matrix: tuple[float, ...]
 
     @classmethod
@@ -49,37 +36,28 @@ class InfogainLoss(Layer):
             p.ignore("source")
         else:
             matrix = _matrix(p.str("source"), f)
-        return cls(p.int("axis"), *read_normalization(f, older=False), at.tops == 2, matrix)
+        return cls(Labelled.read(f, at, p.int("axis"), older=False), matrix)
 
     def infer(self, bottoms: Shapes) -> Inferred:
-        same_batch(bottoms)
-        classes = bottoms[0][one_label_each(bottoms, self.axis)]
+        classes = self.labelled.classes(bottoms)
         numbers = count(bottoms[2]) if len(bottoms) == 3 else len(self.matrix)
         if numbers != classes**2:
             raise Misfit(f"the matrix has {numbers} numbers for {classes} classes", f"{classes**2} are needed")
-        return Inferred(((), bottoms[0])[: 1 + self.prob])
+        return self.labelled.tops(bottoms)
 
     def torch(self, bottoms: Shapes) -> Call:
-        axis = one_label_each(bottoms, self.axis)
-        normalization, matrix = (self.normalization, "VALID"), (self.matrix, ())
-        ignore, prob = (self.ignore, None), (self.prob, False)
-        kwargs = options(axis=(axis, 1), ignore=ignore, normalization=normalization, prob=prob, matrix=matrix)
-        return Call("InfogainLoss", (), kwargs)
+        return self.labelled.call("InfogainLoss", bottoms, matrix=(self.matrix, ()))
 
     def onnx(self, g: Onnx) -> None:
-        axis = one_label_each(g.shapes, self.axis)
-        ndim, classes = len(g.shapes[0]), g.shapes[0][axis]
-        index = index_node(g, axis)
-        kept = kept_node(g, index, self.ignore)
+        labels = self.labelled.nodes(g)
+        axis, ndim, classes = labels.axis, len(g.shapes[0]), g.shapes[0][labels.axis]
         given = g.bottoms[2] if len(g.bottoms) == 3 else g.floats(self.matrix)
         matrix = g.op("Reshape", [given, g.ints((classes, classes))])
-        places = g.op("Squeeze", [chosen_node(g, index, kept), g.ints([axis])])
+        places = g.op("Squeeze", [labels.chosen, g.ints([axis])])
         order = (*range(axis), ndim - 1, *range(axis, ndim - 1))
         rows = g.op("Transpose", [g.op("Gather", [matrix, places], axis=0)], perm=order)
-        prob = g.op("Softmax", g.bottoms[:1], g.tops[1:] or None, axis=axis)
-        log = g.op("Log", [g.op("Max", [prob, g.floats(1e-20)])])
-        each = g.op("Neg", [g.op("ReduceSum", [g.op("Mul", [rows, log]), g.ints([axis])])])
-        normalised(g, total_node(g, each, kept), self.normalization, index, count(g.shapes[0], axis + 1), kept)
+        log = g.op("Log", [g.op("Max", [labels.prob, g.floats(1e-20)])])
+        self.labelled.finish(g, labels, g.op("Neg", [g.op("ReduceSum", [g.op("Mul", [rows, log]), g.ints([axis])])]))
 
 
 def _matrix(source: str, f: Fields) -> tuple[float, ...]:

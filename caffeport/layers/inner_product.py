@@ -7,6 +7,8 @@ from math import prod
 
 from caffeport.caffe.fields import Fields
 from caffeport.layers.base import Call, Inferred, Layer, Onnx, Shapes, Site
+from caffeport.layers.faces import options, positive
+from caffeport.layers.nodes import beside
 from caffeport.layers.shapes import axis_of, count
 
 
@@ -25,8 +27,9 @@ class InnerProduct(Layer):
     @classmethod
     def read(cls, f: Fields, at: Site) -> InnerProduct:
         p = f.sub("inner_product_param")
-        p.ignore("weight_filler", "bias_filler")
-        return cls(p.int("num_output"), p.int("axis"), p.bool("transpose"), p.bool("bias_term"))
+        p.ignore("weight_filler", "bias_filler")  # what training from scratch begins with
+        # Caffe's fillers stop at weights without a number.
+        return cls(positive(p, "num_output"), p.int("axis"), p.bool("transpose"), p.bool("bias_term"))
 
     def infer(self, bottoms: Shapes) -> Inferred:
         axis = axis_of(self.axis, len(bottoms[0]))
@@ -37,8 +40,7 @@ class InnerProduct(Layer):
 
     def torch(self, bottoms: Shapes) -> Call:
         axis = axis_of(self.axis, len(bottoms[0]))
-        options = {"bias": (self.bias, True), "axis": (axis, 1), "transpose": (self.transpose, False)}
-        kwargs = {name: value for name, (value, default) in options.items() if value != default}
+        kwargs = options(bias=(self.bias, True), axis=(axis, 1), transpose=(self.transpose, False))
         state = ("weight", "bias") if self.bias else ("weight",)
         return Call("InnerProduct", (count(bottoms[0], axis), self.num_output), kwargs, state)
 
@@ -50,8 +52,7 @@ class InnerProduct(Layer):
             return
         product = g.op("Gemm", [rows, *g.params], transB=int(not self.transpose))
         # The leading sides come from the bottom itself, so that the batch stays free.
-        lead = g.op("Slice", [g.op("Shape", g.bottoms), g.ints([0]), g.ints([axis])]) if axis else g.ints([])
-        g.op("Reshape", [product, g.op("Concat", [lead, g.ints([self.num_output])], axis=0)], g.tops)
+        g.op("Reshape", [product, beside(g, g.bottoms[0], axis, [self.num_output])], g.tops)
 
     def macs(self, bottoms: Shapes, inferred: Inferred) -> int:
         return prod(inferred.params[0]) * prod(inferred.tops[0][:-1])

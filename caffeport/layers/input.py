@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from caffeport.caffe.fields import Fields
-from caffeport.layers.base import MANY, Call, Inferred, Layer, Misfit, Onnx, Shapes, Site
+from caffeport.layers.base import MANY, Inferred, Layer, Misfit, Shapes, Site
+from caffeport.layers.sources import no_call, no_nodes
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +37,5 @@ class Input(Layer):
                 raise Misfit(f"shape {shape} has a side below 1", "1 or more is possible")
         return Inferred(self.shapes)
 
-    def torch(self, bottoms: Shapes) -> Call:
-        raise Misfit("is an input, not a module")
-
-    def onnx(self, g: Onnx) -> None:
-        raise g.refuse("is an input, not a node")
+    torch = no_call
+    onnx = no_nodes

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from caffeport.caffe.fields import Fields
 from caffeport.layers.base import Call, Inferred, Layer, Misfit, Onnx, Shape, Shapes, Site
-from caffeport.layers.shapes import show
+from caffeport.layers.faces import positive
+from caffeport.layers.nodes import beside
+from caffeport.layers.shapes import four_axes
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,26 +37,22 @@ class Interp(Layer):
             raise p.refuse("interp_type", f"is {p.str('interp_type')!r}", "bilinear")
         if p.bool("use_blob_size", at.bottoms == 2) != (at.bottoms == 2):
             raise p.refuse("use_blob_size", f"does not fit {at.bottoms} bottoms", "true with two, false with one")
-        pad = (p.int("pad_beg"), p.int("pad_end"))
-        if max(pad) > 0:
+        if max(pad := (p.int("pad_beg"), p.int("pad_end"))) > 0:
             raise p.refuse("pad_beg", f"or pad_end is above 0: {pad}", "0 or less, which crops")
-        shrink, zoom = p.int("shrink_factor"), p.int("zoom_factor")
+        shrink, zoom = positive(p, "shrink_factor"), positive(p, "zoom_factor")
         size = (p.int("height"), p.int("width")) if p.has("height") and p.has("width") else None
-        p.ignore("height", "width")
+        p.ignore("height", "width")  # one alone says nothing, as in the fork
         if at.bottoms == 2 or (size and p.has("shrink_factor") == p.has("zoom_factor")):
             return cls(size, 1, 1, pad)
-        if min(shrink, zoom) < 1:
-            raise p.refuse("shrink_factor", f"is {shrink}, zoom_factor {zoom}", "1 or more")
         if not (p.has("shrink_factor") or p.has("zoom_factor")):
             raise p.refuse("interp_param", "tells no size", "height and width, zoom_factor, or shrink_factor")
         return cls(None, shrink, zoom, pad)
 
     def infer(self, bottoms: Shapes) -> Inferred:
-        if any(len(shape) != 4 for shape in bottoms):
-            raise Misfit(f"a bottom is {show(next(s for s in bottoms if len(s) != 4))}", "four axes (N x C x H x W)")
+        four_axes(bottoms)
         sides = self._sides(bottoms)
-        if min(sides) < 1 or min(self._left(bottoms[0])) < 1:
-            raise Misfit(f"makes {sides} of {self._left(bottoms[0])}", "sides above 0")
+        if min(*sides, *(left := self._left(bottoms[0]))) < 1:
+            raise Misfit(f"makes {sides} of {left}", "sides above 0")
         return Inferred(((*bottoms[0][:2], *sides),))
 
     def torch(self, bottoms: Shapes) -> Call:
@@ -66,9 +64,8 @@ class Interp(Layer):
         if any(self.pad):
             begin, end = g.ints([-self.pad[0]] * 2), g.ints([side + self.pad[1] for side in g.shapes[0][2:]])
             x = g.op("Slice", [x, begin, end, g.ints([2, 3])])
-        lead = g.op("Slice", [g.op("Shape", [x]), g.ints([0]), g.ints([2])])
-        sizes = g.op("Concat", [lead, g.ints(self._sides(g.shapes))], axis=0)
-        g.op("Resize", [x, "", "", sizes], g.tops, mode="linear", coordinate_transformation_mode="align_corners")
+        corners = {"mode": "linear", "coordinate_transformation_mode": "align_corners"}
+        g.op("Resize", [x, "", "", beside(g, x, 2, self._sides(g.shapes))], g.tops, **corners)
 
     def _left(self, bottom: Shape) -> tuple[int, int]:
         return (bottom[2] + sum(self.pad), bottom[3] + sum(self.pad))

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from caffeport.caffe.fields import Fields
 from caffeport.layers.base import Misfit, Onnx, Shapes
+from caffeport.layers.nodes import FLOAT, INT64
 from caffeport.layers.shapes import axis_of, count, show
-
-if TYPE_CHECKING:
-    from typing import Any
-
-#: TensorProto's numbers of the types that nodes cast to.
-FLOAT, INT64, BOOL = 1, 7, 9
 
 
 def read_normalization(f: Fields, default: str = "VALID", older: bool = True) -> tuple[int | None, str]:
@@ -25,11 +18,6 @@ def read_normalization(f: Fields, default: str = "VALID", older: bool = True) ->
     if normalize is not None and not p.has("normalization"):
         return ignore, "VALID" if normalize else "BATCH_SIZE"
     return ignore, p.enum("normalization", default)
-
-
-def options(**given: tuple[Any, Any]) -> dict[str, Any]:
-    """Keyword arguments that differ from the module's defaults, each given as (value, default)."""
-    return {name: value for name, (value, default) in given.items() if value != default}
 
 
 def same_batch(bottoms: Shapes) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from caffeport.caffe.fields import Fields
-from caffeport.layers.base import Call, Inferred, Layer, Misfit, Onnx, Shapes, Site
-from caffeport.layers.shapes import show
+from caffeport.layers.base import Call, Inferred, Layer, Onnx, Shapes, Site
+from caffeport.layers.shapes import four_axes
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class LRN(Layer):
     @classmethod
     def read(cls, f: Fields, at: Site) -> LRN:
         p = f.sub("lrn_param")
-        p.ignore("engine")
+        p.ignore("engine")  # cuDNN computes the same
         size, within = p.int("local_size"), p.enum("norm_region") == "WITHIN_CHANNEL"
         if size % 2 == 0:
             raise p.refuse("local_size", f"is {size}", "Caffe allows odd sizes only")
@@ -34,8 +35,7 @@ class LRN(Layer):
         return cls(size, p.float("alpha"), p.float("beta"), 1.0 if within else k, within)
 
     def infer(self, bottoms: Shapes) -> Inferred:
-        if len(bottoms[0]) != 4:
-            raise Misfit(f"the bottom is {show(bottoms[0])}", "Caffe normalises four axes (N x C x H x W)")
+        four_axes(bottoms)
         return Inferred(bottoms)
 
     def torch(self, bottoms: Shapes) -> Call:
@@ -48,7 +48,7 @@ class LRN(Layer):
             g.op("LRN", g.bottoms, g.tops, size=self.size, alpha=self.alpha, beta=self.beta, bias=self.k)
             return
         half = self.size // 2
-        window = {"kernel_shape": (self.size, self.size), "pads": (half,) * 4, "count_include_pad": 1}
+        window: dict[str, Any] = {"kernel_shape": (self.size, self.size), "pads": (half,) * 4, "count_include_pad": 1}
         mean = g.op("AveragePool", [g.op("Mul", [g.bottoms[0], g.bottoms[0]])], **window)
         scale = g.op("Add", [g.op("Mul", [mean, g.floats(self.alpha)]), g.floats(1.0)])
         g.op("Mul", [g.bottoms[0], g.op("Pow", [scale, g.floats(-self.beta)])], g.tops)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from caffeport.caffe.fields import Fields
-from caffeport.layers.base import Call, Inferred, Layer, Onnx, Shape, Shapes, Site
-from caffeport.layers.sources import batch_of, complete, no_module
+from caffeport.layers.base import Inferred, Layer, Shape, Shapes, Site
+from caffeport.layers.sources import batch_of, complete, no_call, no_nodes
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,5 @@ class MemoryData(Layer):
         data = self.shape if all(self.shape) else None
         return complete(bottoms, (data, (batch_of(bottoms, data, self.shape[0]),)))
 
-    def torch(self, bottoms: Shapes) -> Call:
-        raise no_module()
-
-    def onnx(self, g: Onnx) -> None:
-        raise g.refuse("is an input, not a node")
+    torch = no_call
+    onnx = no_nodes

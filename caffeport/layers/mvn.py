@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from caffeport.caffe.fields import Fields
 from caffeport.layers.base import Call, Inferred, Layer, Misfit, Onnx, Shapes, Site
+from caffeport.layers.faces import options
+from caffeport.layers.nodes import moments
 from caffeport.layers.shapes import show
 
 
@@ -31,8 +33,8 @@ class MVN(Layer):
         return Inferred(bottoms)
 
     def torch(self, bottoms: Shapes) -> Call:
-        options = {"variance": (self.variance, True), "across": (self.across, False), "eps": (self.eps, 1e-9)}
-        return Call("MVN", (), {name: value for name, (value, default) in options.items() if value != default})
+        kwargs = options(variance=(self.variance, True), across=(self.across, False), eps=(self.eps, 1e-9))
+        return Call("MVN", (), kwargs)
 
     def onnx(self, g: Onnx) -> None:
         axes = tuple(range(1 if self.across else 2, len(g.shapes[0])))
@@ -40,8 +42,8 @@ class MVN(Layer):
             # Each value is its own mean.
             g.op("Sub", [g.bottoms[0], g.bottoms[0]], g.tops)
             return
-        mean = g.op("ReduceMean", g.bottoms, axes=axes)
-        centred = g.op("Sub", [g.bottoms[0], mean], None if self.variance else g.tops)
-        if self.variance:
-            variance = g.op("ReduceMean", [g.op("Mul", [centred, centred])], axes=axes)
-            g.op("Div", [centred, g.op("Add", [g.op("Sqrt", [variance]), g.floats(self.eps)])], g.tops)
+        if not self.variance:
+            g.op("Sub", [g.bottoms[0], g.op("ReduceMean", g.bottoms, axes=axes)], g.tops)
+            return
+        centred, variance = moments(g, g.bottoms[0], axes)
+        g.op("Div", [centred, g.op("Add", [g.op("Sqrt", [variance]), g.floats(self.eps)])], g.tops)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from caffeport.caffe.fields import Fields
 from caffeport.layers.base import Call, Inferred, Layer, Misfit, Onnx, Shapes, Site
+from caffeport.layers.nodes import per_channel
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class Normalize(Layer):
     @classmethod
     def read(cls, f: Fields, at: Site) -> Normalize:
         p = f.sub("norm_param")
-        p.ignore("scale_filler")
+        p.ignore("scale_filler")  # what training from scratch begins with
         return cls(p.bool("across_spatial"), p.bool("channel_shared"), p.float("eps"))
 
     def infer(self, bottoms: Shapes) -> Inferred:
@@ -44,7 +45,5 @@ class Normalize(Layer):
         over = list(range(1, axes)) if self.across_spatial else [1]
         squares = g.op("ReduceSumSquare", g.bottoms, axes=over, keepdims=1)
         length = g.op("Sqrt", [g.op("Add", [squares, g.floats(self.eps)])])
-        scale = g.params[0]
-        if not self.channel_shared:
-            scale = g.op("Reshape", [scale, g.ints((-1, *(1,) * (axes - 2)))])
+        scale = g.params[0] if self.channel_shared else per_channel(g, g.params[0], axes)
         g.op("Mul", [g.op("Div", [g.bottoms[0], length]), scale], g.tops)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from caffeport.caffe.fields import Fields
 from caffeport.layers.base import Call, Inferred, Layer, Misfit, Onnx, Shape, Shapes, Site
-from caffeport.layers.pools import Geometry, mask_nodes, pool_node
-from caffeport.layers.shapes import show
-from caffeport.layers.windows import Window, brief, check, check_pads, pool, read_pair
+from caffeport.layers.pools import Geometry, mask_nodes, pool_call, pool_node
+from caffeport.layers.shapes import four_axes
+from caffeport.layers.windows import Window, check, check_pads, pool, read_pair
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +28,7 @@ class Pooling(Layer):
     @classmethod
     def read(cls, f: Fields, at: Site) -> Pooling:
         p = f.sub("pooling_param")
-        p.ignore("engine")
+        p.ignore("engine")  # cuDNN computes the same
         method, everything = p.enum("pool"), p.bool("global_pooling")
         if everything and (set_ := [name for name in ("kernel_size", "kernel_h", "kernel_w") if p.has(name)]):
             raise p.refuse(set_[0], "is set beside global_pooling", "Caffe takes one of the two")
@@ -54,21 +53,7 @@ class Pooling(Layer):
     def torch(self, bottoms: Shapes) -> Call:
         if self.everything and not self.mask and self.method != "STOCHASTIC":
             return Call("GlobalPool", (self.method,))
-        over = self._over(bottoms[0])
-        window = over.window
-        deep = any(2 * p > k for p, k in zip(window.pad, window.kernel, strict=True))  # torch refuses these
-        if self.mask or self.method == "STOCHASTIC" or deep or over.empty:
-            kwargs: dict[str, Any] = {"ceil_mode": self.ceil}
-            if self.mask:
-                kwargs["mask"] = True
-            kernel = None if self.everything else window.kernel
-            return Call("Pool", (self.method, kernel, window.stride, window.pad), kwargs)
-        kwargs = {"kernel_size": brief(window.kernel), "stride": brief(window.stride)}
-        if any(window.pad):
-            kwargs["padding"] = brief(window.pad)
-        # Spelled out even where up and down agree: for other sides they need not.
-        kwargs["ceil_mode"] = self.ceil
-        return Call("nn.MaxPool2d" if self.method == "MAX" else "nn.AvgPool2d", (), kwargs)
+        return pool_call(self.method, self._over(bottoms[0]), self.everything, self.mask)
 
     def onnx(self, g: Onnx) -> None:
         if self.mask:
@@ -79,7 +64,6 @@ class Pooling(Layer):
             pool_node(g, self.method, self._over(g.shapes[0]), g.tops)
 
     def _over(self, bottom: Shape) -> Geometry:
-        if len(bottom) != 4:
-            raise Misfit(f"the bottom is {show(bottom)}", "Caffe pools four axes (N x C x H x W)")
+        four_axes((bottom,))
         kernel = bottom[2:] if self.everything else self.window.kernel
         return Geometry(bottom[2:], check(Window(kernel, self.window.stride, self.window.pad)), self.ceil)

@@ -1,4 +1,4 @@
-"""One pooling as ONNX nodes, for Pooling and for each level of a pyramid."""
+"""One pooling as a module and as ONNX nodes, and its undoing."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from caffeport.layers.base import Onnx, Shape
-from caffeport.layers.windows import Window, pool, tails
-
-FLT_MAX = 3.4028234663852886e38
-FLT_MIN = 1.1754943508222875e-38
+from caffeport.layers.base import Call, Onnx, Shape
+from caffeport.layers.faces import options
+from caffeport.layers.nodes import FLOAT, FLT_MAX, FLT_MIN, INT64, beside
+from caffeport.layers.windows import Window, brief, pool, tails
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +40,21 @@ class Geometry:
             for size, out, k, s, p in zip(self.sides, pooled, window.kernel, window.stride, window.pad, strict=True)
         )
         return [[h * w for w in columns] for h in rows]
+
+
+def pool_call(method: str, over: Geometry, everything: bool, mask: bool) -> Call:
+    """torch's module where it can, else ours; the kernel follows the bottom's sides if it covers `everything`."""
+    window = over.window
+    deep = any(2 * p > k for p, k in zip(window.pad, window.kernel, strict=True))  # torch refuses these
+    # Spelled out even where up and down agree: for other sides they need not.
+    kwargs: dict[str, Any] = {"ceil_mode": over.ceil}
+    if mask or method == "STOCHASTIC" or deep or over.empty:
+        kernel = None if everything else window.kernel
+        return Call("Pool", (method, kernel, window.stride, window.pad), kwargs | options(mask=(mask, False)))
+    kwargs = {"kernel_size": brief(window.kernel), "stride": brief(window.stride)} | kwargs
+    if any(window.pad):
+        kwargs = {"padding": brief(window.pad)} | kwargs
+    return Call("nn.MaxPool2d" if method == "MAX" else "nn.AvgPool2d", (), kwargs)
 
 
 def pool_node(g: Onnx, method: str, over: Geometry, outputs: Sequence[str] | None) -> str:
@@ -73,7 +87,16 @@ def mask_nodes(g: Onnx, over: Geometry) -> None:
     column = g.op("Sub", [g.op("Mod", [flat, g.ints(wide)]), g.ints(left)])
     place = g.op("Add", [g.op("Mul", [row, g.ints(over.sides[1])]), column])
     found = g.op("Greater", [g.tops[0], g.floats(-FLT_MAX)])
-    g.op("Where", [found, g.op("Cast", [place], to=1), g.floats(-1.0)], [g.tops[1]])
+    g.op("Where", [found, g.op("Cast", [place], to=FLOAT), g.floats(-1.0)], [g.tops[1]])
+
+
+def unpool_nodes(g: Onnx, height: int, width: int) -> None:
+    """Each value of the first bottom where the second, a mask, says, among zeros of the top's size."""
+    zeros = g.op("Expand", [g.floats(0.0), beside(g, g.bottoms[0], 2, [height * width])])
+    flat = g.ints((0, 0, -1))
+    values, places = (g.op("Reshape", [bottom, flat]) for bottom in g.bottoms)
+    filled = g.op("ScatterElements", [zeros, g.op("Cast", [places], to=INT64), values], axis=2)
+    g.op("Reshape", [filled, g.ints((0, 0, height, width))], g.tops)
 
 
 def _slide(g: Onnx, op: str, x: str, over: Geometry, outputs: Sequence[str] | None) -> str:

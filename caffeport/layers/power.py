@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from caffeport.caffe.fields import Fields
 from caffeport.layers.base import Call, Layer, Onnx, Shapes, Site
-from caffeport.layers.shapes import unary
-from caffeport.layers.steps import chain, fill
+from caffeport.layers.faces import options, unary
+from caffeport.layers.nodes import chain, fill
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,8 @@ class Power(Layer):
     infer = unary
 
     def torch(self, bottoms: Shapes) -> Call:
-        options = {"power": (self.power, 1.0), "scale": (self.scale, 1.0), "shift": (self.shift, 0.0)}
-        return Call("Power", (), {name: value for name, (value, default) in options.items() if value != default})
+        kwargs = options(power=(self.power, 1.0), scale=(self.scale, 1.0), shift=(self.shift, 0.0))
+        return Call("Power", (), kwargs)
 
     def onnx(self, g: Onnx) -> None:
         if self.power * self.scale == 0:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from caffeport.caffe.fields import Fields
 from caffeport.layers.base import Call, Inferred, Layer, Misfit, Onnx, Shapes, Site
+from caffeport.layers.nodes import per_channel
 from caffeport.layers.shapes import show
 
 
@@ -21,7 +22,7 @@ class PReLU(Layer):
     @classmethod
     def read(cls, f: Fields, at: Site) -> PReLU:
         p = f.sub("prelu_param")
-        p.ignore("filler")
+        p.ignore("filler")  # what training from scratch begins with
         return cls(p.bool("channel_shared"))
 
     def infer(self, bottoms: Shapes) -> Inferred:
@@ -35,5 +36,5 @@ class PReLU(Layer):
         return Call("nn.PReLU", bottoms[0][1:2], {}, ("weight",))
 
     def onnx(self, g: Onnx) -> None:
-        sides = (1,) if self.shared else (-1, *(1,) * (len(g.shapes[0]) - 2))
-        g.op("PRelu", [g.bottoms[0], g.op("Reshape", [g.params[0], g.ints(sides)])], g.tops)
+        slope = per_channel(g, g.params[0], 2 if self.shared else len(g.shapes[0]))
+        g.op("PRelu", [g.bottoms[0], slope], g.tops)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from math import floor, sqrt
 
 from caffeport.layers.base import Call, Inferred, Misfit, Onnx, Shapes
-from caffeport.layers.detecting import piece, suppress
+from caffeport.layers.detecting import suppress
+from caffeport.layers.nodes import BOOL, FLOAT, FLT_MAX, piece
 from caffeport.layers.shapes import show
-from caffeport.layers.steps import FLOAT
 
 Anchor = tuple[float, float, float, float]
 
@@ -59,7 +59,7 @@ class Proposing:
         boxes = g.op("GatherElements", [boxes, index], axis=1)
         # Sides count both end pixels here: one more than the operator sees.
         grown = g.op("Add", [boxes, g.floats([0.0, 0.0, 1.0, 1.0])])
-        kept = suppress(g, grown, ranked, self.overlap, -3.4028234663852886e38 if self.drop else None, self.after[0])
+        kept = suppress(g, grown, ranked, self.overlap, -FLT_MAX if self.drop else None, self.after[0])
         where = g.op("Transpose", [g.op("NonZero", [kept])], perm=(1, 0))
         picture = g.op("Cast", [piece(g, where, 0, 1)], to=FLOAT)
         g.op("Concat", [picture, g.op("GatherND", [boxes, where])], g.tops[:1], axis=1)
@@ -87,7 +87,7 @@ class Proposing:
         scales = g.op("Gather", [g.bottoms[2], g.ints((g.shapes[2][1] - 1, 2))], axis=1)
         least = g.op("Mul", [g.op("Unsqueeze", [scales, g.ints([1])]), g.floats(self.min_size)])
         fits = g.op("Cast", [g.op("GreaterOrEqual", [sides, least])], to=FLOAT)
-        return g.op("Cast", [g.op("ReduceMin", [fits], axes=[2], keepdims=0)], to=9)
+        return g.op("Cast", [g.op("ReduceMin", [fits], axes=[2], keepdims=0)], to=BOOL)
 
 
 def python_anchors(ratios: tuple[float, ...], scales: tuple[float, ...], base: int = 16) -> tuple[Anchor, ...]:

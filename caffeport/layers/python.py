@@ -30,7 +30,7 @@ class Python(Layer):
     @classmethod
     def read(cls, f: Fields, at: Site) -> Python:
         p = f.sub("python_param")
-        p.ignore("share_in_parallel")
+        p.ignore("share_in_parallel")  # of several GPUs training at once
         param_str, module, layer = p.str("param_str"), p.str("module"), p.str("layer")
         make = registered(module, layer)
         if make is None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from caffeport.caffe.fields import Fields
-from caffeport.layers.base import Call, Misfit, Onnx, Shape, Shapes, Site
+from caffeport.layers.base import Call, Inferred, Misfit, Onnx, Shape, Shapes, Site
+from caffeport.layers.faces import positive
+from caffeport.layers.nodes import sides
 from caffeport.layers.shapes import count, show
 
 
@@ -24,10 +27,9 @@ class Wiring:
     def read(cls, f: Fields, at: Site, states: int) -> Wiring:
         """Read the fields and count bottoms and tops."""
         p = f.sub("recurrent_param")
+        # What training from scratch begins with, and whether Caffe prints while it runs.
         p.ignore("weight_filler", "bias_filler", "debug_info")
-        num_output, expose = p.int("num_output"), p.bool("expose_hidden")
-        if num_output < 1:
-            raise p.refuse("num_output", f"is {num_output}", "1 or more is possible")
+        num_output, expose = positive(p, "num_output"), p.bool("expose_hidden")
         exposed = states * expose
         if not 2 + exposed <= at.bottoms <= 3 + exposed:
             allowed = f"{2 + exposed}, or {3 + exposed} with a static input"
@@ -57,6 +59,10 @@ class Wiring:
     def batch_axis(self, bottom: int) -> int:
         """The streams lie behind the steps, but in a static input they are all that there is."""
         return 0 if self.static and bottom == 2 else 1
+
+    def macs(self, bottoms: Shapes, inferred: Inferred) -> int:
+        """Multiply-adds: every matrix once for each step of each stream."""
+        return sum(prod(shape) for shape in inferred.params if len(shape) == 2) * prod(bottoms[0][:2])
 
     def tops(self, bottoms: Shapes) -> Shapes:
         """The output of every step, and the last states where they are exposed."""
@@ -88,7 +94,7 @@ class Wiring:
         if self.expose:
             begin = [g.op("Squeeze", [state, g.ints([0])]) for state in g.bottoms[-self.states :]]
         else:
-            streams = g.op("Slice", [g.op("Shape", [cont]), g.ints([1]), g.ints([2])])
+            streams = sides(g, cont, 1, 2)
             zeros = g.op("Expand", [g.floats(0.0), g.op("Concat", [streams, g.ints([self.num_output])], axis=0)])
             begin = [zeros] * self.states
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from caffeport.caffe.fields import Fields
 from caffeport.layers.base import Call, Layer, Onnx, Shapes, Site
-from caffeport.layers.shapes import unary
+from caffeport.layers.faces import unary
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class ReLU6(Layer):
     @classmethod
     def read(cls, f: Fields, at: Site) -> ReLU6:
         p = f.sub("relu6_param")
-        p.ignore("engine")
+        p.ignore("engine")  # cuDNN computes the same
         return cls(p.float("negative_slope", 0.0), p.float("threshold", 6.0))
 
     infer = unary

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from caffeport.caffe.fields import Fields
 from caffeport.layers.base import Call, Inferred, Layer, Misfit, Onnx, Shapes, Site
+from caffeport.layers.faces import positive
 from caffeport.layers.shapes import show
 
 
@@ -27,10 +28,7 @@ class Reorg(Layer):
     @classmethod
     def read(cls, f: Fields, at: Site) -> Reorg:
         p = f.sub("reorg_param")
-        stride = p.int("stride")
-        if stride < 1:
-            raise p.refuse("stride", f"is {stride}", "1 or more")
-        return cls(stride, p.bool("reverse"))
+        return cls(positive(p, "stride"), p.bool("reverse"))
 
     def infer(self, bottoms: Shapes) -> Inferred:
         s, bottom = self.stride, bottoms[0]

@@ -7,6 +7,7 @@ from math import prod
 
 from caffeport.caffe.fields import Fields
 from caffeport.layers.base import Call, Inferred, Layer, Misfit, Onnx, Shapes, Site
+from caffeport.layers.faces import distinct
 from caffeport.layers.shapes import axis_of, show
 
 
@@ -23,6 +24,7 @@ class Reshape(Layer):
 
     @classmethod
     def read(cls, f: Fields, at: Site) -> Reshape:
+        distinct(f)
         p = f.sub("reshape_param")
         sides, num_axes = p.sub("shape").ints("dim"), p.int("num_axes")
         if any(side < -1 for side in sides) or sides.count(-1) > 1:

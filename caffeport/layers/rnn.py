@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import prod
 
 from caffeport.caffe.fields import Fields
 from caffeport.layers.base import Call, Inferred, Layer, Onnx, Shapes, Site
@@ -48,4 +47,4 @@ class RNN(Layer):
         return self.wiring.batch_axis(bottom)
 
     def macs(self, bottoms: Shapes, inferred: Inferred) -> int:
-        return sum(prod(shape) for shape in inferred.params if len(shape) == 2) * prod(bottoms[0][:2])
+        return self.wiring.macs(bottoms, inferred)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from caffeport.caffe.fields import Fields
-from caffeport.layers.base import Call, Inferred, Layer, Misfit, Onnx, Shapes, Site
-from caffeport.layers.shapes import count, show
+from caffeport.layers.base import Call, Inferred, Layer, Onnx, Shapes, Site
+from caffeport.layers.faces import positive
+from caffeport.layers.regions import check_regions
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +29,10 @@ class ROIPooling(Layer):
     @classmethod
     def read(cls, f: Fields, at: Site) -> ROIPooling:
         p = f.sub("roi_pooling_param")
-        height, width = p.int("pooled_h"), p.int("pooled_w")
-        if min(height, width) < 1:
-            raise p.refuse("pooled_h", f"is {height}, pooled_w {width}", "both above 0")
-        return cls(height, width, p.float("spatial_scale"))
+        return cls(positive(p, "pooled_h"), positive(p, "pooled_w"), p.float("spatial_scale"))
 
     def infer(self, bottoms: Shapes) -> Inferred:
-        if len(bottoms[0]) != 4 or count(bottoms[1], 1) != 5:
-            found = f"bottoms are {show(bottoms[0])} and {show(bottoms[1])}"
-            raise Misfit(found, "N x C x H x W, and regions of 5 numbers")
+        check_regions(bottoms)
         return Inferred(((bottoms[1][0], bottoms[0][1], self.height, self.width),))
 
     def torch(self, bottoms: Shapes) -> Call:

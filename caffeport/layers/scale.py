@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from caffeport.caffe.fields import Fields
 from caffeport.layers.base import Call, Inferred, Layer, Onnx, Shapes, Site
+from caffeport.layers.faces import options
 from caffeport.layers.spans import broadcast, read_span, spanned
 
 
@@ -25,7 +26,7 @@ class Scale(Layer):
     @classmethod
     def read(cls, f: Fields, at: Site) -> Scale:
         p = f.sub("scale_param")
-        p.ignore("filler", "bias_filler")
+        p.ignore("filler", "bias_filler")  # what training from scratch begins with
         axis, num_axes = read_span(p)
         return cls(axis, num_axes, p.bool("bias_term"), at.bottoms == 1)
 
@@ -37,8 +38,7 @@ class Scale(Layer):
     def torch(self, bottoms: Shapes) -> Call:
         shape = spanned(self.axis, self.num_axes, bottoms)
         state = ("weight",) * self.learned + ("bias",) * self.bias
-        options = {"bias": (self.bias, False), "learned": (self.learned, True)}
-        kwargs = {name: value for name, (value, default) in options.items() if value != default}
+        kwargs = options(bias=(self.bias, False), learned=(self.learned, True))
         return Call("Scale", (shape, broadcast(self.axis, shape, bottoms)), kwargs, state)
 
     def onnx(self, g: Onnx) -> None:

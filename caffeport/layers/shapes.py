@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import prod
 
-from caffeport.layers.base import Inferred, Misfit, Shape, Shapes
+from caffeport.layers.base import Misfit, Shape, Shapes
 
 
 def axis_of(axis: int, ndim: int, what: str = "axis", end: bool = False) -> int:
@@ -20,16 +20,18 @@ def count(shape: Shape, start: int = 0, end: int | None = None) -> int:
     return prod(shape[start:end])
 
 
-def unary(self: object, bottoms: Shapes) -> Inferred:
-    """The face `infer` of every layer whose tops have the shapes of its bottoms and that has no parameters."""
-    return Inferred(bottoms)
-
-
 def same_shapes(bottoms: Shapes) -> None:
     """Refuse bottoms of different shapes."""
     for number, shape in enumerate(bottoms[1:], 1):
         if shape != bottoms[0]:
             raise Misfit(f"bottom {number} is {show(shape)}, bottom 0 is {show(bottoms[0])}", "Caffe wants them equal")
+
+
+def four_axes(bottoms: Shapes) -> None:
+    """Refuse bottoms that are no batches of pictures."""
+    for number, shape in enumerate(bottoms):
+        if len(shape) != 4:
+            raise Misfit(f"bottom {number} is {show(shape)}", "four axes are wanted here (N x C x H x W)")
 
 
 def show(shape: Shape) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from caffeport.caffe.fields import Fields
 from caffeport.layers.base import Call, Inferred, Layer, Misfit, Onnx, Shapes, Site
+from caffeport.layers.faces import positive
 from caffeport.layers.shapes import show
 
 
@@ -24,11 +25,7 @@ class ShuffleChannel(Layer):
 
     @classmethod
     def read(cls, f: Fields, at: Site) -> ShuffleChannel:
-        p = f.sub("shuffle_channel_param")
-        group = p.int("group")
-        if group < 1:
-            raise p.refuse("group", f"is {group}", "1 or more")
-        return cls(group)
+        return cls(positive(f.sub("shuffle_channel_param"), "group"))
 
     def infer(self, bottoms: Shapes) -> Inferred:
         if len(bottoms[0]) < 3 or bottoms[0][1] % self.group:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from caffeport.caffe.fields import Fields
 from caffeport.layers.base import Call, Layer, Onnx, Shapes, Site
-from caffeport.layers.shapes import unary
+from caffeport.layers.faces import unary
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class Sigmoid(Layer):
 
     @classmethod
     def read(cls, f: Fields, at: Site) -> Sigmoid:
-        f.sub("sigmoid_param").ignore("engine")
+        f.sub("sigmoid_param").ignore("engine")  # cuDNN computes the same
         return cls()
 
     infer = unary

@@ -6,16 +6,9 @@ from dataclasses import dataclass
 
 from caffeport.caffe.fields import Fields
 from caffeport.layers.base import Call, Inferred, Layer, Misfit, Onnx, Shapes, Site
-from caffeport.layers.losses import (
-    INT64,
-    kept_node,
-    normalised,
-    options,
-    read_normalization,
-    reshape_free,
-    same_batch,
-    total_node,
-)
+from caffeport.layers.faces import options
+from caffeport.layers.losses import kept_node, normalised, read_normalization, reshape_free, same_batch, total_node
+from caffeport.layers.nodes import INT64
 from caffeport.layers.shapes import count, show
 
 

@@ -21,7 +21,7 @@ class Softmax(Layer):
     @classmethod
     def read(cls, f: Fields, at: Site) -> Softmax:
         p = f.sub("softmax_param")
-        p.ignore("engine")
+        p.ignore("engine")  # cuDNN computes the same
         return cls(p.int("axis"))
 
     def infer(self, bottoms: Shapes) -> Inferred:

@@ -6,18 +6,8 @@ from dataclasses import dataclass
 
 from caffeport.caffe.fields import Fields
 from caffeport.layers.base import Call, Inferred, Layer, Misfit, Onnx, Shapes, Site
-from caffeport.layers.losses import (
-    chosen_node,
-    index_node,
-    kept_node,
-    normalised,
-    one_label_each,
-    options,
-    read_normalization,
-    same_batch,
-    total_node,
-)
-from caffeport.layers.shapes import count
+from caffeport.layers.class_losses import Labelled
+from caffeport.layers.nodes import FLT_MIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,44 +23,31 @@ class SoftmaxWithLoss(Layer):
     mirrors = "softmax_loss_layer.cpp"
     loss = True
 
-    axis: int
-    ignore: int | None
-    normalization: str
-    prob: bool
+    labelled: Labelled
     weights: tuple[float, ...]
 
     @classmethod
     def read(cls, f: Fields, at: Site) -> SoftmaxWithLoss:
         p = f.sub("softmax_param")
-        p.ignore("engine")
-        return cls(p.int("axis"), *read_normalization(f), at.tops == 2, _class_weights(f.sub("loss_param")))
+        p.ignore("engine")  # cuDNN computes the same softmax
+        return cls(Labelled.read(f, at, p.int("axis")), _class_weights(f.sub("loss_param")))
 
     def infer(self, bottoms: Shapes) -> Inferred:
-        same_batch(bottoms)
-        classes = bottoms[0][one_label_each(bottoms, self.axis)]
+        classes = self.labelled.classes(bottoms)
         if len(self.weights) not in (0, classes):
             raise Misfit(f"class_weighting is given {len(self.weights)} times for {classes} classes", "once per class")
-        return Inferred(((), bottoms[0])[: 1 + self.prob])
+        return self.labelled.tops(bottoms)
 
     def torch(self, bottoms: Shapes) -> Call:
-        axis = one_label_each(bottoms, self.axis)
-        normalization, weights = (self.normalization, "VALID"), (self.weights, ())
-        ignore, prob = (self.ignore, None), (self.prob, False)
-        kwargs = options(axis=(axis, 1), ignore=ignore, normalization=normalization, prob=prob, weights=weights)
-        return Call("SoftmaxWithLoss", (), kwargs)
+        return self.labelled.call("SoftmaxWithLoss", bottoms, weights=(self.weights, ()))
 
     def onnx(self, g: Onnx) -> None:
-        axis = one_label_each(g.shapes, self.axis)
-        index = index_node(g, axis)
-        kept = kept_node(g, index, self.ignore)
-        prob = g.op("Softmax", g.bottoms[:1], g.tops[1:] or None, axis=axis)
-        chosen = chosen_node(g, index, kept)
-        own = g.op("GatherElements", [prob, chosen], axis=axis)
-        # FLT_MIN, as in Caffe.
-        each = g.op("Neg", [g.op("Log", [g.op("Max", [own, g.floats(1.1754943508222875e-38)])])])
+        labels = self.labelled.nodes(g)
+        own = g.op("GatherElements", [labels.prob, labels.chosen], axis=labels.axis)
+        each = g.op("Neg", [g.op("Log", [g.op("Max", [own, g.floats(FLT_MIN)])])])
         if self.weights:
-            each = g.op("Mul", [each, g.op("Gather", [g.floats(self.weights), chosen], axis=0)])
-        normalised(g, total_node(g, each, kept), self.normalization, index, count(g.shapes[0], axis + 1), kept)
+            each = g.op("Mul", [each, g.op("Gather", [g.floats(self.weights), labels.chosen], axis=0)])
+        self.labelled.finish(g, labels, each)
 
 
 def _class_weights(p: Fields) -> tuple[float, ...]:

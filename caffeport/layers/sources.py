@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from caffeport.caffe.fields import Fields
-from caffeport.layers.base import Inferred, Misfit, Shape, Shapes
+from caffeport.layers.base import Call, Inferred, Misfit, Onnx, Shape, Shapes
 
 
 def read_rest(p: Fields) -> None:
@@ -58,6 +58,17 @@ def complete(given: Shapes, known: Sequence[Shape | None]) -> Inferred:
     return Inferred(tuple(shapes))
 
 
-def no_module() -> Misfit:
-    """The refusal to make a module of a source."""
-    return Misfit("is an input, not a module")
+def labelled(given: Shapes, batch: int, channels: int, sides: Shape, tops: int = 2) -> Inferred:
+    """Pictures, and where there are two tops one label for each."""
+    data = picture(batch, channels, sides)
+    return complete(given, (data, (batch_of(given, data, batch),))[:tops])
+
+
+def no_call(self: object, bottoms: Shapes) -> Call:
+    """The face `torch` of every source."""
+    raise Misfit("is an input, not a module")
+
+
+def no_nodes(self: object, g: Onnx) -> None:
+    """The face `onnx` of every source."""
+    raise g.refuse("is an input, not a node")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from caffeport.caffe.fields import Fields
 from caffeport.layers.base import Call, Inferred, Layer, Misfit, Onnx, Shape, Shapes, Site
 from caffeport.layers.pools import Geometry, pool_node
-from caffeport.layers.shapes import show
+from caffeport.layers.shapes import four_axes, show
 from caffeport.layers.windows import Window, check_pads, pool
 
 #: Finer than one place per pixel of any picture; a bound for hostile files.
@@ -27,7 +27,7 @@ class SPP(Layer):
     @classmethod
     def read(cls, f: Fields, at: Site) -> SPP:
         p = f.sub("spp_param")
-        p.ignore("engine")
+        p.ignore("engine")  # cuDNN computes the same
         height = p.int("pyramid_height")
         if not 1 <= height <= _MOST_LEVELS:
             raise p.refuse("pyramid_height", f"is {height}", f"1 to {_MOST_LEVELS} are possible")
@@ -62,8 +62,9 @@ class SPP(Layer):
         g.op("Concat", flat, g.tops, axis=1)
 
     def _levels(self, bottom: Shape) -> list[Geometry]:
-        if len(bottom) != 4 or 0 in bottom[2:]:
-            raise Misfit(f"the bottom is {show(bottom)}", "Caffe pools four axes (N x C x H x W), none of them empty")
+        four_axes((bottom,))
+        if 0 in bottom:
+            raise Misfit(f"the bottom is {show(bottom)}", "Caffe pools no empty sides")
         found = []
         for bins in (1 << level for level in range(self.height)):
             kernel = tuple(-(-side // bins) for side in bottom[2:])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from caffeport.caffe.fields import Fields
 from caffeport.layers.base import Call, Layer, Onnx, Shapes, Site
-from caffeport.layers.shapes import unary
+from caffeport.layers.faces import unary
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Swish(Layer):
     @classmethod
     def read(cls, f: Fields, at: Site) -> Swish:
         p = f.sub("swish_param")
-        p.ignore("engine")
+        p.ignore("engine")  # cuDNN computes the same
         return cls(p.float("beta"))
 
     infer = unary

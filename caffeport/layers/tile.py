@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from caffeport.caffe.fields import Fields
 from caffeport.layers.base import Call, Inferred, Layer, Onnx, Shapes, Site
+from caffeport.layers.faces import positive
 from caffeport.layers.shapes import axis_of
 
 
@@ -22,10 +23,7 @@ class Tile(Layer):
     @classmethod
     def read(cls, f: Fields, at: Site) -> Tile:
         p = f.sub("tile_param")
-        axis, tiles = p.int("axis"), p.int("tiles", 0)
-        if tiles < 1:
-            raise p.refuse("tiles", f"is {tiles}", "1 or more is possible")
-        return cls(axis, tiles)
+        return cls(p.int("axis"), positive(p, "tiles"))
 
     def infer(self, bottoms: Shapes) -> Inferred:
         axis = axis_of(self.axis, len(bottoms[0]))

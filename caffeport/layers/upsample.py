@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from caffeport.caffe.fields import Fields
-from caffeport.layers.base import Call, Inferred, Layer, Misfit, Onnx, Shape, Shapes, Site
-from caffeport.layers.shapes import same_shapes, show
-from caffeport.layers.steps import INT64
+from caffeport.layers.base import Call, Inferred, Layer, Onnx, Shape, Shapes, Site
+from caffeport.layers.pools import unpool_nodes
+from caffeport.layers.shapes import four_axes, same_shapes
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +31,13 @@ class Upsample(Layer):
     def read(cls, f: Fields, at: Site) -> Upsample:
         p = f.sub("upsample_param")
         if at.bottoms == 1:
-            scale, less, size = (p.int("scale", 1),) * 2, (0, 0), None
-        else:
-            scale, less, size = _segnet(p)
-        if min(scale) < 1:
-            raise p.refuse("scale", f"is {scale}", "1 or more")
-        return cls(scale, less, size)
+            if (scale := p.int("scale", 1)) < 1:
+                raise p.refuse("scale", f"is {scale}", "1 or more")
+            return cls((scale, scale), (0, 0), None)
+        return cls(*_segnet(p))
 
     def infer(self, bottoms: Shapes) -> Inferred:
-        if len(bottoms[0]) != 4:
-            raise Misfit(f"the bottom is {show(bottoms[0])}", "four axes (N x C x H x W)")
+        four_axes(bottoms)
         same_shapes(bottoms)
         return Inferred(((*bottoms[0][:2], *self._sides(bottoms[0])),))
 
@@ -52,17 +49,10 @@ class Upsample(Layer):
     def onnx(self, g: Onnx) -> None:
         if len(g.bottoms) == 1:
             scales = g.floats([1.0, 1.0, float(self.scale[0]), float(self.scale[1])])
-            options = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
-            g.op("Resize", [g.bottoms[0], "", scales], g.tops, mode="nearest", **options)
+            places = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+            g.op("Resize", [g.bottoms[0], "", scales], g.tops, mode="nearest", **places)
             return
-        height, width = self._sides(g.shapes[0])
-        # ScatterElements needs a tensor to write into: zeros of the top's size.
-        lead = g.op("Slice", [g.op("Shape", [g.bottoms[0]]), g.ints([0]), g.ints([2])])
-        zeros = g.op("Expand", [g.floats(0.0), g.op("Concat", [lead, g.ints([height * width])], axis=0)])
-        flat = g.ints((0, 0, -1))
-        values, places = (g.op("Reshape", [bottom, flat]) for bottom in g.bottoms)
-        filled = g.op("ScatterElements", [zeros, g.op("Cast", [places], to=INT64), values], axis=2)
-        g.op("Reshape", [filled, g.ints((0, 0, height, width))], g.tops)
+        unpool_nodes(g, *self._sides(g.shapes[0]))
 
     def _sides(self, bottom: Shape) -> tuple[int, int]:
         if self.size:
@@ -72,14 +62,17 @@ class Upsample(Layer):
 
 def _segnet(p: Fields) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int] | None]:
     """Scale, what is cut off each side, and the size if it is told."""
-    both = p.has("upsample_h") and p.has("upsample_w")
-    if both:
+    if p.has("upsample_h") and p.has("upsample_w"):
         # The size wins; Caffe does not look at the older fields then.
         p.ignore("scale", "scale_h", "scale_w", "pad_out_h", "pad_out_w")
-        return (1, 1), (0, 0), (p.int("upsample_h"), p.int("upsample_w"))
+        if min(size := (p.int("upsample_h"), p.int("upsample_w"))) < 2:
+            raise p.refuse("upsample_h", f"is {size[0]}, upsample_w {size[1]}", "2 or more")
+        return (1, 1), (0, 0), size
     if p.has("scale_h") != p.has("scale_w") or (p.has("scale") and p.has("scale_h")):
         raise p.refuse("scale", "is given by halves or twice", "scale, or scale_h and scale_w")
     scale = (p.int("scale_h"), p.int("scale_w")) if p.has("scale_h") else (p.int("scale", 2),) * 2
+    if min(scale) < 2:
+        raise p.refuse("scale", f"is {scale} beside a mask", "2 or more")
     less = (int(p.bool("pad_out_h")), int(p.bool("pad_out_w")))
     if any(cut and side != 2 for cut, side in zip(less, scale, strict=True)):
         raise p.refuse("pad_out_h", f"is set with scale {scale}", "it goes with a scale of 2")

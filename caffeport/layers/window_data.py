@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from caffeport.caffe.fields import Fields
-from caffeport.layers.base import Call, Inferred, Layer, Onnx, Shape, Shapes, Site
-from caffeport.layers.sources import batch_of, complete, no_module, picture, read_crop, read_rest
+from caffeport.layers.base import Inferred, Layer, Shape, Shapes, Site
+from caffeport.layers.sources import labelled, no_call, no_nodes, read_crop, read_rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +30,7 @@ class WindowData(Layer):
         return cls(batch, read_crop(f))
 
     def infer(self, bottoms: Shapes) -> Inferred:
-        data = picture(self.batch, 3, self.sides)
-        return complete(bottoms, (data, (batch_of(bottoms, data, self.batch),)))
+        return labelled(bottoms, self.batch, 3, self.sides)
 
-    def torch(self, bottoms: Shapes) -> Call:
-        raise no_module()
-
-    def onnx(self, g: Onnx) -> None:
-        raise g.refuse("is an input, not a node")
+    torch = no_call
+    onnx = no_nodes

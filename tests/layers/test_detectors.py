@@ -314,7 +314,7 @@ def test_yolov3_detection_output(threshold: float) -> None:
 @pytest.mark.parametrize(
     ("layer", "shapes", "said"),
     [
-        ('type: "ROIPooling" roi_pooling_param { pooled_h: 3 }', [(1, 2, 3, 3), (4, 5)], "both above 0"),
+        ('type: "ROIPooling" roi_pooling_param { pooled_h: 3 }', [(1, 2, 3, 3), (4, 5)], "pooled_w is 0; 1 or more"),
         ('type: "ROIPooling" roi_pooling_param { pooled_h: 3 pooled_w: 3 }', [(1, 2, 3, 3), (4, 4)], "regions of 5"),
         (
             'type: "PSROIPooling" psroi_pooling_param { spatial_scale: 1 output_dim: 2 group_size: 3 }',

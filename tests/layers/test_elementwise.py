@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from caffeport.errors import Refused
+from caffeport.errors import CaffeportError, Refused
 
 from .single import Single, check, graph_of
 
@@ -103,6 +103,23 @@ def test_dropout_in_training(scale_train: bool) -> None:
     assert np.mean(top == 0) == pytest.approx(0.25, abs=0.02)
 
 
+def test_segnets_dropout_goes_on_in_evaluation() -> None:
+    one = Single('type: "Dropout" dropout_param { dropout_ratio: 0.25 sample_weights_test: true }', (100, 100))
+    for standalone in (False, True):
+        torch.manual_seed(0)
+        made = one.module(standalone=standalone)
+        assert not made.training
+        x = torch.ones(100, 100, dtype=torch.float64, requires_grad=True)
+        top = made(x)
+        assert np.unique(top.detach().numpy()) == pytest.approx([0.0, 1 / 0.75])
+        assert np.mean(top.detach().numpy() == 0) == pytest.approx(0.25, abs=0.02)
+        assert not torch.equal(top, made(x)), "every pass draws anew"
+        (gradient,) = torch.autograd.grad(top.sum(), x)
+        assert torch.equal(gradient, top), "the gradient goes where the numbers went"
+    with pytest.raises(CaffeportError, match="no two runs agree"):
+        one.onnx()
+
+
 def test_dropout_of_nothing() -> None:
     one = Single('type: "Dropout" dropout_param { dropout_ratio: 0 }', (3, 4), phase="TRAIN")
     check(one.torch(), one.bottoms, 0)
@@ -114,6 +131,7 @@ REFUSED = {
     "base is 1": 'type: "Log" log_param { base: 1 }',
     "min": 'type: "Clip" clip_param { max: 1 }',
     "no number": 'type: "Power" power_param { power: -1 scale: 0 }',
+    "each is of another fork": 'type: "Dropout" dropout_param { scale_train: false sample_weights_test: true }',
     "dropout_ratio is 1": 'type: "Dropout" dropout_param { dropout_ratio: 1 }',
     "slope": 'type: "ReLU" relu_param { slope: 0.1 }',
 }

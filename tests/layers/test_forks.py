@@ -232,6 +232,12 @@ def test_bn_of_the_first_pspnet() -> None:
         ('type: "BN"', [(2, 3, 4, 5)], "does not tell whose BN this is"),
         ('type: "BN" bn_param { bn_mode: LEARN frozen: true }', [(2, 3, 4, 5)], "fields of several forks: TSN, SegNet"),
         ('type: "Upsample" upsample_param { scale: 3 pad_out_h: true }', [(1, 1, 2, 2)] * 2, "goes with a scale of 2"),
+        (
+            'type: "Upsample" upsample_param { scale: 1 }',
+            [(1, 1, 2, 2)] * 2,
+            "scale is (1, 1) beside a mask; 2 or more",
+        ),
+        ('type: "Upsample" upsample_param { upsample_h: 4 upsample_w: 1 }', [(1, 1, 2, 2)] * 2, "upsample_w 1; 2 or"),
         ('type: "Upsample" upsample_param { scale: 2 pad_out_h: true }', [(1, 1, 2, 2)], "pad_out_h"),
         ('type: "Interp"', [(1, 1, 2, 2)], "tells no size"),
         ('type: "Interp" interp_param { height: 3 width: 3 pad_beg: 1 }', [(1, 1, 2, 2)], "0 or less"),

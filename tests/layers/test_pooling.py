@@ -164,8 +164,13 @@ def test_a_pyramid_by_chance_without_pads() -> None:
     ("layer", "shape", "tops", "message"),
     [
         ('"Pooling" pooling_param { kernel_size: 3 pad: 3 }', (1, 2, 5, 5), 1, "pad is (3, 3) with kernel (3, 3)"),
-        ('"Pooling" pooling_param { kernel_size: 3 }', (1, 2, 5), 1, "the bottom is 1x2x5; Caffe pools four axes"),
-        ('"Pooling" pooling_param { kernel_size: 3 }', (1, 2, 3, 5, 5), 1, "Caffe pools four axes"),
+        ('"Pooling" pooling_param { kernel_size: 3 }', (1, 2, 5), 1, "bottom 0 is 1x2x5; four axes are wanted"),
+        (
+            '"Pooling" pooling_param { kernel_size: 3 }',
+            (1, 2, 3, 5, 5),
+            1,
+            "bottom 0 is 1x2x3x5x5; four axes are wanted",
+        ),
         ('"Pooling" pooling_param { kernel_size: 7 }', (1, 2, 5, 5), 1, "kernel 7 is larger than the padded bottom, 5"),
         ('"Pooling" pooling_param { pool: AVE kernel_size: 2 }', (1, 2, 5, 5), 2, "pool is AVE with two tops"),
         (
@@ -188,7 +193,7 @@ def test_a_pyramid_by_chance_without_pads() -> None:
         ('"SPP" spp_param { pyramid_height: 3 }', (1, 2, 3, 3), 1, "level 2 on 3x3: pad is (1, 1) with kernel (1, 1)"),
         ('"SPP" spp_param { pool: STOCHASTIC pyramid_height: 2 }', (1, 2, 3, 3), 1, "level 1 needs a pad"),
         ('"LRN" lrn_param { local_size: 4 }', (1, 2, 3, 3), 1, "local_size is 4; Caffe allows odd sizes only"),
-        ('"LRN" lrn_param { local_size: 3 }', (1, 2, 3), 1, "Caffe normalises four axes"),
+        ('"LRN" lrn_param { local_size: 3 }', (1, 2, 3), 1, "bottom 0 is 1x2x3; four axes are wanted"),
     ],
 )
 def test_refusals(layer: str, shape: tuple[int, ...], tops: int, message: str) -> None:

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from caffeport.caffe.net import parse_net
 from caffeport.errors import Refused
+from caffeport.graph import build
 
 from .single import Shape, Single, check, graph_of
 
@@ -228,7 +230,8 @@ REFUSED: dict[str, tuple[str, list[Shape], int]] = {
     "up to 2": ('type: "Slice" slice_param { slice_point: 3 }', [(2, 3)], 2),
     "equal parts": ('type: "Slice"', [(2, 3)], 2),
     "is set beside": ('type: "Slice" slice_param { axis: 1 slice_dim: 1 }', [(2, 3)], 3),
-    "tiles is 0|tiles: is 0": ('type: "Tile" tile_param { axis: 1 }', [(2, 3)], 1),
+    "tiles is missing": ('type: "Tile" tile_param { axis: 1 }', [(2, 3)], 1),
+    "tiles is 0": ('type: "Tile" tile_param { tiles: 0 }', [(2, 3)], 1),
 }
 
 
@@ -237,3 +240,12 @@ def test_refuses(says: str) -> None:
     layer, shapes, tops = REFUSED[says]
     with pytest.raises(Refused, match=says):
         graph_of(layer, *shapes, tops=tops)
+
+
+@pytest.mark.parametrize("layer", ["AbsVal", "Flatten", "Reshape"])
+def test_what_caffe_does_not_run_in_place(layer: str) -> None:
+    net = f'''
+        layer {{ name: "in" type: "Input" top: "x" input_param {{ shape {{ dim: 2 dim: 3 }} }} }}
+        layer {{ name: "one" type: "{layer}" bottom: "x" top: "x" }}'''
+    with pytest.raises(Refused, match="top 'x' is a bottom as well; Caffe does not run this layer in place"):
+        build(parse_net(net))

@@ -20,7 +20,6 @@ REASONS = {
 }
 
 _SIZE = "fits one input size only, which the net does not state"
-_DROPOUT = "SegNet's dropout that goes on in TEST, to sample"
 _SPLIT = "labels of a data layer cut by channels, which the net does not state"
 #: Nets, by the beginning of their name, that do not build for a reason of their own.
 NETS = {
@@ -34,10 +33,6 @@ NETS = {
     "4f0c77f4ea": "Intel's fused SSD",
     "6db1930cc4": "SSD with a prior box too few; refused by Caffe too",
     "760157487e": "an LSTM fed by data layers of unknown shape",
-    "81a2424a0b": _DROPOUT,
-    "828585fe1a": _DROPOUT,
-    "c09390d82d": _DROPOUT,
-    "c6ea86787f": _DROPOUT,
     "90bca416a6": _SIZE,
     "92cb30d295": _SIZE,
     "b45c7514c9": _SIZE,
