@@ -33,6 +33,8 @@ class ArgMax(Layer):
 
     def infer(self, bottoms: Shapes) -> Inferred:
         shape, axis = bottoms[0], self._axis(bottoms)
+        if not shape:
+            raise Misfit("the bottom is a scalar", "Caffe wants items")
         room = count(shape, 1) if axis is None else shape[axis]
         if self.top_k > room:
             raise Misfit(f"top_k is {self.top_k} on a bottom of {show(shape)}", f"up to {room} is possible")

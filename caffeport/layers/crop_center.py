@@ -30,7 +30,7 @@ class CropCenter(Layer):
         if len(self.sizes) != len(bottoms[0]):
             raise Misfit(f"crop_size is given {len(self.sizes)} times", f"{len(bottoms[0])} times, one per axis")
         top = tuple(side - 2 * size for side, size in zip(bottoms[0], self.sizes, strict=True))
-        if min(top) < 1:
+        if min(top, default=1) < 1:
             raise Misfit(f"crop_size {list(self.sizes)} leaves nothing of {show(bottoms[0])}", "something must be left")
         return Inferred((top,))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf, isinf
 
 from caffeport.caffe.fields import Fields
 from caffeport.layers.base import Call, Layer, Onnx, Shapes, Site
@@ -27,6 +28,8 @@ class Power(Layer):
         power, scale, shift = p.float("power"), p.float("scale"), p.float("shift")
         if scale == 0 and ((shift < 0 and power % 1 != 0) or (shift == 0 and power < 0)):
             raise p.refuse("power", f"is {power} with scale 0 and shift {shift}", "the result is no number")
+        if scale == 0 and power and isinf(_constant(shift, power)):
+            raise p.refuse("power", f"is {power} with shift {shift}", "the result is beyond any float")
         return cls(power, scale, shift)
 
     infer = unary
@@ -37,6 +40,14 @@ class Power(Layer):
 
     def onnx(self, g: Onnx) -> None:
         if self.power * self.scale == 0:
-            fill(g, 1.0 if self.power == 0 else self.shift**self.power)
+            fill(g, 1.0 if self.power == 0 else _constant(self.shift, self.power))
         else:
             chain(g, ("Mul", self.scale), ("Add", self.shift), ("Pow", self.power))
+
+
+def _constant(shift: float, power: float) -> float:
+    """shift ^ power, infinite where Python would raise."""
+    try:
+        return float(shift**power)
+    except OverflowError:
+        return inf

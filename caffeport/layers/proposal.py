@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
 from caffeport.caffe.fields import Fields
 from caffeport.layers.base import Call, Inferred, Layer, Onnx, Shapes, Site
@@ -31,7 +32,7 @@ class Proposal(Layer):
     def read(cls, f: Fields, at: Site) -> Proposal:
         p = f.sub("proposal_param")
         ratios, scales = p.floats("ratio"), p.floats("scale")
-        if not ratios or not scales or min(*ratios, *scales) <= 0:
+        if not ratios or not scales or not all(0 < number < inf for number in (*ratios, *scales)):
             raise p.refuse("ratio", f"is {list(ratios)}, scale {list(scales)}", "one or more of each, above 0")
         how = Proposing(
             anchors=proposal_anchors(ratios, scales, p.int("base_size")),

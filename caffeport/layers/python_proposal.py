@@ -28,10 +28,12 @@ class ProposalLayer:
         if unknown or len(settings.get("feat_stride", ())) != 1:
             raise Misfit(f"param_str is {param_str[:80]!r}", "feat_stride, and perhaps scales and ratios")
         ratios, scales = settings.get("ratios", (0.5, 1.0, 2.0)), settings.get("scales", (8.0, 16.0, 32.0))
-        if min(*ratios, *scales) <= 0:
-            raise Misfit(f"param_str is {param_str[:80]!r}", "scales and ratios above 0")
-        stride = int(settings["feat_stride"][0])
-        self.how = Proposing(python_anchors(ratios, scales), stride, 16.0, (6000, 12000), (300, 2000), 0.7, drop=True)
+        (stride,) = settings["feat_stride"]
+        if not all(0 < number < 1e6 for number in (stride, *ratios, *scales)):
+            raise Misfit(f"param_str is {param_str[:80]!r}", "numbers above 0, below a million")
+        self.how = Proposing(
+            python_anchors(ratios, scales), int(stride), 16.0, (6000, 12000), (300, 2000), 0.7, drop=True
+        )
         self.tops = 1
 
     def infer(self, bottoms: Shapes, tops: int) -> Inferred:

@@ -39,6 +39,8 @@ class Yolov3DetectionOutput(Layer):
         mask, biases, scales = p.ints("mask"), p.floats("biases"), p.ints("anchors_scale")
         if groups != at.bottoms or len(scales) < groups:
             raise p.refuse("mask_group_num", f"is {groups}, with {len(scales)} scales", f"{at.bottoms}, one per bottom")
+        if min(scales) < 1:
+            raise p.refuse("anchors_scale", f"is {list(scales)}", "1 or more")
         step = len(mask) // groups
         own = [mask[k * step : k * step + each] for k in range(groups)]
         if any(len(group) != each or max(group, default=0) * 2 + 1 >= len(biases) for group in own):

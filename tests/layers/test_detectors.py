@@ -328,6 +328,13 @@ def test_yolov3_detection_output(threshold: float) -> None:
             "feat_stride, and perhaps scales",
         ),
         (
+            'type: "Python" python_param { module: "rpn.proposal_layer" layer: "ProposalLayer" '
+            f'param_str: "feat_stride: {"9" * 400}" }}',
+            [(1, 18, 3, 3), (1, 36, 3, 3), (1, 3)],
+            "numbers above 0, below a million",
+        ),
+        ('type: "Proposal" proposal_param { ratio: inf scale: 8 }', [(1, 2, 3, 3), (1, 4, 3, 3), (1, 3)], "above 0"),
+        (
             'type: "DetectionOutput" detection_output_param { num_classes: 2 }',
             [(1, 16), (1, 9), (1, 2, 16)],
             "16 locations and 9 scores for 4 priors",

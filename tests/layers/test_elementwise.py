@@ -132,6 +132,7 @@ REFUSED = {
     "min": 'type: "Clip" clip_param { max: 1 }',
     "no number": 'type: "Power" power_param { power: -1 scale: 0 }',
     "each is of another fork": 'type: "Dropout" dropout_param { scale_train: false sample_weights_test: true }',
+    "beyond any float": 'type: "Power" power_param { power: 1e30 scale: 0 shift: 1e30 }',
     "dropout_ratio is 1": 'type: "Dropout" dropout_param { dropout_ratio: 1 }',
     "slope": 'type: "ReLU" relu_param { slope: 0.1 }',
 }
