@@ -33,6 +33,7 @@ NETS = {
     "4f0c77f4ea": "Intel's fused SSD",
     "6db1930cc4": "SSD with a prior box too few; refused by Caffe too",
     "760157487e": "an LSTM fed by data layers of unknown shape",
+    "828585fe1a": _SIZE,
     "90bca416a6": _SIZE,
     "92cb30d295": _SIZE,
     "b45c7514c9": _SIZE,
