@@ -33,9 +33,7 @@ _FIELD = re.compile(
     )""",
     re.VERBOSE | re.ASCII,
 )
-_ELEMENT = re.compile(
-    rf"{_SKIP}(?:(?P<open>[{{<])|(?P<close>\])|(?P<comma>,)|{_SCALAR})", re.VERBOSE | re.ASCII
-)
+_ELEMENT = re.compile(rf"{_SKIP}(?:(?P<open>[{{<])|(?P<close>\])|(?P<comma>,)|{_SCALAR})", re.VERBOSE | re.ASCII)
 _MORE = re.compile(rf"{_SKIP}({_STRING})", re.VERBOSE | re.ASCII)
 _AFTER = re.compile(rf"{_SKIP}[;,]?+", re.VERBOSE | re.ASCII)
 _HEAD = re.compile(rf"(?P<name>[A-Za-z_]\w*+|\[[\w./ \t-]++\]){_SKIP}(?P<colon>:)?+{_SKIP}", re.VERBOSE | re.ASCII)

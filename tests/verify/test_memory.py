@@ -10,17 +10,19 @@ from pathlib import Path
 import pytest
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss counts kilobytes on Linux only")
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak from /proc")
 def test_memnet_with_a_report(golden: Path, tmp_path: Path) -> None:
     program = """
-import json, resource, sys, time
+import json, sys, time
 from caffeport.cli import main
 start = time.perf_counter()
 try:
     main(sys.argv[1:])
 except SystemExit as stop:
     code = stop.code
-print(json.dumps([code, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, time.perf_counter() - start]))
+# Not ru_maxrss: that counts the memory of the process that started this one too.
+peak = next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM"))
+print(json.dumps([code, int(peak) * 1024, time.perf_counter() - start]))
 """
     report = tmp_path / "report.html"
     command = [sys.executable, "-c", program, "verify", str(golden / "nets/memnet"), "--report", str(report)]
