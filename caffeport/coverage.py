@@ -100,8 +100,7 @@ def _try(name: str, data: bytes) -> tuple[tuple[str, ...], dict[str, Shape]]:
         while (missing := _build(message, name, shapes)) is not None:
             shapes[missing] = STAND_INS.get(missing, STAND_IN)
     except CaffeportError as error:
-        problems = getattr(error, "problems", (error,))
-        return tuple(dict.fromkeys(_reason(problem) for problem in problems)), shapes
+        return tuple(dict.fromkeys(_reason(problem) for problem in error.problems)), shapes
     return (), shapes
 
 

@@ -31,6 +31,11 @@ class CaffeportError(Exception):
         self.where, self.what, self.allowed, self.todo = where, what, allowed, todo
         super().__init__("; ".join(part for part in (f"{where}: {what}", allowed, todo) if part))
 
+    @property
+    def problems(self) -> tuple[CaffeportError, ...]:
+        """The single errors in this one: itself, or what `Problems` holds."""
+        return (self,)
+
 
 class UnreadableFile(CaffeportError):
     """The bytes are not what they claim to be: cut short, overlong, or another format."""
@@ -60,8 +65,13 @@ class Problems(CaffeportError):
     """All that is wrong at once, so that the user does not meet the errors one by one."""
 
     def __init__(self, problems: Sequence[CaffeportError]) -> None:
-        self.problems = tuple(problems)
-        Exception.__init__(self, "\n".join(str(problem) for problem in self.problems))
+        self._problems = tuple(problems)
+        Exception.__init__(self, "\n".join(map(str, problems)))
+
+    @property
+    def problems(self) -> tuple[CaffeportError, ...]:
+        """The single errors, in the order in which they were met."""
+        return self._problems
 
 
 def raise_all(problems: Sequence[CaffeportError]) -> None:

@@ -12,6 +12,7 @@ from caffeport.caffe import wire as w
 from caffeport.caffe.binary import read_message
 from caffeport.caffe.net import build_net, read_net_message
 from caffeport.caffe.tree import Message
+from caffeport.caffe.upgrade import era as era_of
 from caffeport.caffe.weights import Weights, open_solverstate, open_weights
 from caffeport.caffe.wire import Wire
 from caffeport.errors import CaffeportError, UnreadableFile
@@ -146,7 +147,7 @@ def _stored(weights: Weights) -> list[Row]:
 
 def _net(message: Message, file: str, size: int, phase: str, weights: Weights | None = None) -> Inspection:
     kind = "weights with net" if weights is not None else "net"
-    era = _era(message)
+    era = era_of(message)
     problems: list[str] = []
     graph: Graph | None = None
     try:
@@ -177,18 +178,11 @@ def _net(message: Message, file: str, size: int, phase: str, weights: Weights | 
 
 
 def _sentences(error: CaffeportError) -> tuple[str, ...]:
-    return tuple(str(problem) for problem in getattr(error, "problems", (error,)))
+    return tuple(str(problem) for problem in error.problems)
 
 
 def _about(problems: list[str], label: str) -> str:
     return next((problem[len(label) + 2 :] for problem in problems if problem.startswith(label)), "")
-
-
-def _era(message: Message) -> str:
-    if not any(field.name == "layers" for field in message.fields):
-        return "V2"
-    nested = any(field.name == "layer" for layer in message.messages("layers") for field in layer.fields)
-    return "V0" if nested else "V1"
 
 
 def _blobs(weights: Weights | None, name: str) -> tuple[Shapes, int]:

@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from caffeport.caffe.schema import Schema
+from caffeport.graph.reading import span
 from caffeport.layers import Layer, registry
-from caffeport.layers.base import MANY, describe
+from caffeport.layers.base import describe
 from caffeport.layers.probe import asked
 
 
@@ -71,14 +72,9 @@ def support_of(cls: type[Layer]) -> Support:
         tuple(sorted(name for name in notes.ignored if "." in name)),
         tuple(sorted(refused)),
         _onnx(cls),
-        _count(cls.bottoms),
-        _count(cls.tops),
+        span(*cls.bottoms),
+        span(*cls.tops),
     )
-
-
-def _count(allowed: tuple[int, int]) -> str:
-    least, most = allowed
-    return str(least) if least == most else f"{least} or more" if most == MANY else f"{least} to {most}"
 
 
 def _onnx(cls: type[Layer]) -> str:

@@ -17,7 +17,7 @@ from caffeport.caffe.text import parse_text, read_text
 from caffeport.caffe.tree import Field, Message, Where
 from caffeport.caffe.upgrade import upgrade_net
 from caffeport.caffe.wire import Wire
-from caffeport.errors import CaffeportError, Problems, Refused, UnreadableFile, raise_all
+from caffeport.errors import CaffeportError, Refused, UnreadableFile, raise_all
 
 COMMON_FIELDS: Final = (
     "name", "type", "bottom", "top", "param", "loss_weight", "propagate_down", "include", "exclude", "phase", "blobs",
@@ -148,10 +148,8 @@ def build_net(message: Message, file: str, phase: str = "TEST", level: int = 0, 
             layer = _layer(part, phase)
             if _included(layer, phase, level, chosen):
                 layers.append(layer)
-        except Problems as error:
-            problems += error.problems
         except CaffeportError as error:
-            problems.append(error)
+            problems += error.problems
     name = fields.str("name", "")
     problems += fields.unread()
     if not layers and not problems:

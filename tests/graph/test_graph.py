@@ -237,3 +237,17 @@ def test_shapes_that_do_not_fit_name_their_layer() -> None:
     assert fits == (
         "n.prototxt:3: layer 'e' (Concat): bottom 1 is 2x3, bottom 0 is 2x3x4x5; they may differ on axis 1 only"
     )
+
+
+def test_a_blob_is_no_larger_than_caffe_makes_one() -> None:
+    huge = DATA.replace("dim: 5", "dim: 200000000")
+    with pytest.raises(Refused, match=r"'in'.*: has a blob of .*, 4800000000 values; .* holds 2147483647 at most"):
+        net(head=huge)
+    message = refusal(dense("a", "x", "y", 2**31 - 1))
+    assert "layer 'a' (InnerProduct): has a blob of" in message
+
+
+def test_many_equal_names_take_no_longer_than_others() -> None:
+    """Two thousand layers that overwrite one blob under one name: quadratic work would show."""
+    graph = net(*[relu("a", "x", "x")] * 2000)
+    assert len({value.name for node in graph.nodes for value in node.tops}) == 2001
