@@ -161,7 +161,11 @@ def test_bad_files_are_one_sentence(capsys: pytest.CaptureFixture[str], tmp_path
         data = WEIGHTS.read_bytes()
         content = {"empty": b"", "text for weights": b"layers {", "noise": bytes(range(255, 5, -1)), "cut": data[:-7]}
         file.write_bytes(content[what])
-    arguments = {"inspect": [file], "convert": [NET, file, "-o", tmp_path / "x.pt"], "upgrade": [file, tmp_path / "x"]}
+    arguments: dict[str, tuple[object, ...]] = {
+        "inspect": (file,),
+        "convert": (NET, file, "-o", tmp_path / "x.pt"),
+        "upgrade": (file, tmp_path / "x"),
+    }
     code, _, err = run(capsys, verb, *arguments[verb])
     assert code == 2
     assert err.startswith(str(file))
