@@ -18,7 +18,12 @@ Free = tuple[int, ...]
 
 
 def at_batch(graph: Graph, factor: int) -> Graph | None:
-    """The same net with the same modules for a batch `factor` times as large; None where it does not allow that."""
+    """The same net with the same modules for a batch `factor` times as large; None where it does not allow that.
+
+    None too for a part of a net, as `Graph.alone` gives it, and for a net without inputs: nothing there says batch.
+    """
+    if not any(node.layer.source for node in graph.nodes):
+        return None
     for axes in _layouts(graph):
         wide = _widened(graph, axes, factor)
         if wide is not None:
@@ -29,8 +34,11 @@ def at_batch(graph: Graph, factor: int) -> Graph | None:
 def free_axes(graph: Graph) -> dict[str, Free] | None:
     """For each value, how its sides follow the batch; None where the batch is fixed by the net itself."""
     wide = at_batch(graph, 2)
-    if wide is None or not graph.inputs:
-        return None
+    return None if wide is None else following(graph, wide)
+
+
+def following(graph: Graph, wide: Graph) -> dict[str, Free]:
+    """For each value of a graph, how its sides follow the batch, given the same graph at twice the batch."""
     own, other = ([value for node in net.nodes for value in node.tops] for net in (graph, wide))
     inputs = {value.name for value in graph.inputs}
     pairs = [(a.name, a.shape, b.shape) for a, b in zip(own, other, strict=True)]

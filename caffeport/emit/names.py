@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from caffeport.graph import Graph
+from caffeport.graph.names import Unused
 
 #: What `nn.Module` has already; a test compares it with torch's own.
 _MODULE_NAMES = """
@@ -33,16 +34,11 @@ def identifiers(names: Sequence[str], reserved: Iterable[str] = ()) -> tuple[str
     itself does; the others give way: ``1x1`` -> ``_1x1``, ``class`` -> ``class_``, ``_x`` -> ``n_x``,
     ``conv1/11x9`` -> ``conv1_11x9`` or, where that is taken, ``conv1_11x9_2``.
     """
-    taken = set(reserved)
-    found: dict[int, str] = {}
+    unused = Unused(reserved)
     plain = [_plain(name) for name in names]
     # A stable sort: names that need no change are served first.
-    for place in sorted(range(len(names)), key=lambda i: plain[i] != names[i]):
-        name, number = plain[place], 2
-        while name in taken:
-            name, number = f"{plain[place]}_{number}", number + 1
-        taken.add(name)
-        found[place] = name
+    order = sorted(range(len(names)), key=lambda i: plain[i] != names[i])
+    found = {place: unused.take(plain[place]) for place in order}
     return tuple(found[place] for place in range(len(names)))
 
 
@@ -65,16 +61,22 @@ class Names:
 def name_graph(graph: Graph) -> Names:
     """Choose the identifiers; `state` maps (node, parameter) to its key in the state_dict."""
     nodes = list(graph.computing)
-    attributes = identifiers([node.name for node in nodes], MODULE_NAMES)
+    tensors = {node.index: node.layer.torch(node.shapes).state for node in nodes}
+    attributes = identifiers([node.name for node in nodes], MODULE_NAMES | _confused(graph, tensors.values()))
     modules = {node.index: attribute for node, attribute in zip(nodes, attributes, strict=True)}
     blobs = list(dict.fromkeys(value.blob for node in graph.nodes for value in (*node.bottoms, *node.tops)))
     variables = dict(zip(blobs, identifiers(blobs, LOCAL_NAMES), strict=True))
     state = {
-        (node.index, k): f"{modules[node.index]}.{tensor}"
-        for node in nodes
-        for k, tensor in enumerate(node.layer.torch(node.shapes).state)
+        (index, k): f"{modules[index]}.{tensor}" for index, state in tensors.items() for k, tensor in enumerate(state)
     }
     return Names(modules, variables, class_name(graph.name), state)
+
+
+def _confused(graph: Graph, states: Iterable[Sequence[str]]) -> set[str]:
+    """Attributes whose tensors would be called as a value is: ONNX knows both by name, and a blob keeps its own."""
+    endings = {f".{tensor}" for state in states for tensor in state}
+    values = {value.name for node in graph.nodes for value in (*node.bottoms, *node.tops)}
+    return {name.removesuffix(end) for name in values for end in endings if name.endswith(end)}
 
 
 def class_name(name: str) -> str:

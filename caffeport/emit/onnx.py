@@ -9,16 +9,19 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from caffeport.batch import Free, at_batch, free_axes
+from caffeport.batch import Free, at_batch, following
 from caffeport.emit.names import name_graph
 from caffeport.errors import CaffeportError, Unportable, raise_all
 from caffeport.graph import Graph, Node, Value, varying_values
+from caffeport.graph.names import Unused
 from caffeport.layers import Shape
 from caffeport.layers.base import Body
 
 OPSET = 17
 #: The intermediate representation version that goes with the opset, so that older runtimes read the file too.
 IR_VERSION = 8
+
+_TODO = "leave .onnx out; .pt, .py and .pt2 have the layer"
 
 
 class _Nodes:
@@ -28,28 +31,30 @@ class _Nodes:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
         self.known: dict[bytes, str] = {}
-        self.taken = {value.name for node in graph.nodes for value in (*node.bottoms, *node.tops)}
+        # Nodes and values have names of two kinds; each is unique among its own. Layers choose before helpers.
+        self.titles = Unused(mark=".{}".format)
+        self.layers = {node.index: self.titles.take(node.name) for node in graph.computing}
+        values = {value.name for node in graph.nodes for value in (*node.bottoms, *node.tops)}
+        self.unused = Unused(values, ".{}".format)
 
-    def fresh(self, stem: str) -> str:
-        name, number = stem, 2
-        while name in self.taken:
-            name, number = f"{stem}.{number}", number + 1
-        self.taken.add(name)
-        return name
+    def add(self, op_type: str, inputs: Sequence[str], outputs: Sequence[str], name: str = "", **more: Any) -> None:
+        """A node; without a name of its own it is called as the first value that it makes."""
+        name = name or self.titles.take(outputs[0])
+        self.nodes.append(helper.make_node(op_type, list(inputs), list(outputs), name=name, **more))
 
     def shaped(self, name: str, shape: Shape, stored: Shape) -> str:
         """A parameter in the shape that a layer wants, where it shares one of another shape."""
         if shape == stored:
             return name
-        sides, made = self.constant(f"{name}/ints", np.asarray(shape, np.int64)), self.fresh(f"{name}/Reshape")
-        self.nodes.append(helper.make_node("Reshape", [name, sides], [made], name=made))
+        sides, made = self.constant(f"{name}/ints", np.asarray(shape, np.int64)), self.unused.take(f"{name}/Reshape")
+        self.add("Reshape", [name, sides], [made])
         return made
 
     def constant(self, stem: str, array: np.ndarray) -> str:
         tensor = numpy_helper.from_array(array)
         key = tensor.SerializeToString()
         if key not in self.known:
-            tensor.name = self.known[key] = self.fresh(stem)
+            tensor.name = self.known[key] = self.unused.take(stem)
             self.constants.append(tensor)
         return self.known[key]
 
@@ -66,22 +71,22 @@ class _Site:
         self._first = True
 
     def op(self, op_type: str, inputs: Sequence[str], outputs: Sequence[str] | None = None, **attributes: Any) -> str:
-        made = [self._nodes.fresh(f"{self._node.name}/{op_type}")] if outputs is None else list(outputs)
+        made = [self._nodes.unused.take(f"{self._node.name}/{op_type}")] if outputs is None else list(outputs)
         # The node that gives the layer's top carries the layer's name; helpers are named after what they do.
-        name = self._node.name if outputs is not None and self._first else made[0]
+        name = self._nodes.layers[self._node.index] if outputs is not None and self._first else ""
         self._first = self._first and outputs is None
-        self._nodes.nodes.append(helper.make_node(op_type, list(inputs), made, name=name, **attributes))
+        self._nodes.add(op_type, inputs, made, name, **attributes)
         return made[0]
 
     def ops(self, op_type: str, inputs: Sequence[str], outputs: int, **attributes: Any) -> tuple[str, ...]:
-        made = tuple(self._nodes.fresh(f"{self._node.name}/{op_type}") for _ in range(outputs))
-        self._nodes.nodes.append(helper.make_node(op_type, list(inputs), list(made), name=made[0], **attributes))
+        made = tuple(self._nodes.unused.take(f"{self._node.name}/{op_type}") for _ in range(outputs))
+        self._nodes.add(op_type, inputs, made, **attributes)
         return made
 
     def scan(self, body: Body, states: Sequence[str], along: Sequence[str], outputs: Sequence[str]) -> tuple[str, ...]:
         stem = self._node.name
-        inside = [self._nodes.fresh(f"{stem}/state") for _ in states]
-        elements = [self._nodes.fresh(f"{stem}/element") for _ in along]
+        inside = [self._nodes.unused.take(f"{stem}/state") for _ in states]
+        elements = [self._nodes.unused.take(f"{stem}/element") for _ in along]
         outside, self._nodes.nodes = self._nodes.nodes, []
         try:
             following, put = body(inside, elements)
@@ -91,10 +96,9 @@ class _Site:
         # Weights and constants stand outside, where the body sees them by name.
         taken, given = ([_anything(name) for name in names] for names in ([*inside, *elements], [*following, *put]))
         graph = helper.make_graph(step, f"{stem}/step", taken, given)
-        last = tuple(self._nodes.fresh(f"{stem}/last") for _ in states)
-        made = [*last, *outputs]
-        node = helper.make_node("Scan", [*states, *along], made, name=stem, body=graph, num_scan_inputs=len(along))
-        self._nodes.nodes.append(node)
+        last = tuple(self._nodes.unused.take(f"{stem}/last") for _ in states)
+        name = self._nodes.layers[self._node.index]
+        self._nodes.add("Scan", [*states, *along], [*last, *outputs], name, body=graph, num_scan_inputs=len(along))
         self._first = False
         return last
 
@@ -105,7 +109,7 @@ class _Site:
         return self._nodes.constant(f"{self._node.name}/floats", np.asarray(values, np.float32))
 
     def refuse(self, reason: str) -> Unportable:
-        return Unportable(self._node.label, reason, "", "leave .onnx out; .pt, .py and .pt2 have the layer")
+        return Unportable(self._node.label, reason, "", _TODO)
 
 
 def _anything(name: str) -> onnx.ValueInfoProto:
@@ -124,9 +128,12 @@ def _nodes(graph: Graph) -> tuple[_Nodes, dict[str, tuple[int, int]]]:
             place = param.owner or (node.index, k)
             key = names.state[place]
             if key not in initializers:
-                nodes.taken.add(key)
+                nodes.unused.taken.add(key)
                 initializers[key] = place
             params.append(nodes.shaped(key, param.shape, graph.stored(param).shape))
+        if not all(value.name for value in (*node.bottoms, *node.tops)):
+            problems.append(Unportable(node.label, "has a blob without a name", "ONNX leaves a value out so", _TODO))
+            continue
         try:
             node.layer.onnx(_Site(nodes, node, tuple(params)))
         except CaffeportError as problem:
@@ -135,13 +142,13 @@ def _nodes(graph: Graph) -> tuple[_Nodes, dict[str, tuple[int, int]]]:
     return nodes, initializers
 
 
-def _same_at_any_batch(graph: Graph, nodes: _Nodes) -> bool:
-    """Whether the very same nodes and constants come out for another batch."""
+def _free(graph: Graph, nodes: _Nodes) -> dict[str, Free] | None:
+    """How sides follow the batch, if the very same nodes and constants come out for another one."""
     wide = at_batch(graph, 2)
     if wide is None:
-        return False
+        return None
     other, _ = _nodes(wide)
-    return nodes.nodes == other.nodes and nodes.constants == other.constants
+    return following(graph, wide) if nodes.nodes == other.nodes and nodes.constants == other.constants else None
 
 
 def emit(graph: Graph, state: Mapping[str, np.ndarray], keep: Sequence[Value] = ()) -> onnx.ModelProto:
@@ -156,8 +163,7 @@ def emit(graph: Graph, state: Mapping[str, np.ndarray], keep: Sequence[Value] = 
         Unportable, Problems: layers that ONNX cannot say, all at once.
     """
     nodes, initializers = _nodes(graph)
-    whole = len(graph.nodes) > 1 or any(node.layer.source for node in graph.nodes)
-    free = free_axes(graph) if whole and _same_at_any_batch(graph, nodes) else None
+    free = _free(graph, nodes)
     varying = varying_values(graph) if free is None else frozenset()
     outputs = dict.fromkeys((*graph.outputs, *keep))
     proto = helper.make_graph(

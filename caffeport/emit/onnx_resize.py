@@ -9,6 +9,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from caffeport.graph.names import Unused
+
 _OPENCV_ONE: Final = 2048
 """OpenCV's coefficients have 11 bits (INTER_RESIZE_COEF_BITS)."""
 
@@ -20,16 +22,12 @@ class Nodes:
     """Collects nodes and constants under names that the model does not use."""
 
     def __init__(self, taken: set[str]) -> None:
-        self.taken, self.nodes = taken, list[onnx.NodeProto]()
+        self.unused, self.nodes = Unused(taken, ".{}".format), list[onnx.NodeProto]()
         self.constants: dict[bytes, onnx.TensorProto] = {}
 
     def fresh(self, stem: str) -> str:
         """A name that nothing has yet."""
-        name, number = stem, 2
-        while name in self.taken:
-            name, number = f"{stem}.{number}", number + 1
-        self.taken.add(name)
-        return name
+        return self.unused.take(stem)
 
     def op(self, op_type: str, *inputs: str, to: str = "", **attributes: Any) -> str:
         """One node with one output, whose name is returned."""

@@ -59,14 +59,15 @@ def emit(graph: Graph, standalone: bool = True, notes: Mapping[str, str] | None 
     names = name_graph(graph)
     calls = {node.index: _as_shared(graph, node, node.layer.torch(node.shapes)) for node in graph.computing}
     carried = sorted({name for call in calls.values() for name in _classes(call) if "." not in name})
-    body = _class(graph, names, calls)
+    free = free_axes(graph) or {}
+    body = _class(graph, names, calls, free)
     users = _users_modules(calls)
     if not standalone:
         imports = users + (f"from caffeport.nn import {', '.join(carried)}\n" if carried else "")
         return f"from __future__ import annotations\n\nimport torch\nfrom torch import Tensor, nn\n{imports}\n\n{body}"
     loader = LOADER.format(cls=names.cls, tie="    model.tie()\n" if shares(graph) else "")
     code = "\n\n".join([*_carry(carried), body]) + loader
-    title = f'"""{_title(graph)}\n\n{_interface(graph)}\n{_notes(notes or {})}"""'
+    title = f'"""{_title(graph)}\n\n{_interface(graph, free)}\n{_notes(notes or {})}"""'
     return f"{title}\n\n{_imports(code)}{users}\n\n{code}"
 
 
@@ -116,15 +117,14 @@ def quoted(text: str) -> str:
     return "'" + escaped.replace("'", "\\x27").replace('"', "\\x22") + "'"
 
 
-def _interface(graph: Graph) -> str:
-    free = free_axes(graph) or {}
+def _interface(graph: Graph, free: Mapping[str, Free]) -> str:
     lines = [f"Input {quoted(v.blob)}: {shape_text(v.shape, free.get(v.name))}" for v in graph.inputs]
     lines += [f"Output {quoted(v.blob)}: {shape_text(v.shape, free.get(v.name))}" for v in graph.outputs]
     return "\n".join(lines)
 
 
 def _notes(notes: Mapping[str, str]) -> str:
-    return "".join(f"{name}: {quoted(text)[1:-1]}\n" for name, text in notes.items())
+    return "".join(f"{quoted(name)[1:-1]}: {quoted(text)[1:-1]}\n" for name, text in notes.items())
 
 
 def shape_text(shape: Shape, free: Free | None) -> str:
@@ -139,14 +139,14 @@ def _side(side: int, times: int) -> str:
     return "N" if times == 1 else f"{times}N" if times > 0 else "?"
 
 
-def _class(graph: Graph, names: Names, calls: Mapping[int, Call]) -> str:
+def _class(graph: Graph, names: Names, calls: Mapping[int, Call], free: Mapping[str, Free]) -> str:
     lines = [f"class {names.cls}(nn.Module):", "    def __init__(self) -> None:", "        super().__init__()"]
     lines += [f"        self.{names.modules[i]} = {_constructor(call)}" for i, call in calls.items()]
     lines += ["        self.tie()"] if shares(graph) else []
     # Behind `tie`: a parameter that one of its sharers freezes is frozen for all, as in Caffe.
     lines += _frozen(graph, names)
     lines += ["", *_tie(graph, names)] if shares(graph) else []
-    lines += ["", *_forward(graph, names, calls)]
+    lines += ["", *_forward(graph, names, calls, free)]
     return "\n".join(lines) + "\n"
 
 
@@ -184,10 +184,9 @@ def _tie(graph: Graph, names: Names) -> list[str]:
     return lines
 
 
-def _forward(graph: Graph, names: Names, calls: Mapping[int, Call]) -> list[str]:
+def _forward(graph: Graph, names: Names, calls: Mapping[int, Call], free: Mapping[str, Free]) -> list[str]:
     arguments = "".join(f", {names.variables[value.blob]}: Tensor" for value in graph.inputs)
     lines = [f"    def forward(self{arguments}) -> {_kind(graph)}:"]
-    free = free_axes(graph) or {}
     for node in graph.computing:
         shapes = ", ".join(shape_text(value.shape, free.get(value.name)) for value in node.tops)
         lines.append(f"        {_line(node, names, calls[node.index])}" + (f"  # {shapes}" if shapes else ""))

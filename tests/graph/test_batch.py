@@ -92,3 +92,11 @@ def test_artefacts_run_with_another_batch(text: str) -> None:
     np.testing.assert_allclose(got, want, atol=1e-6)
     port: Any = SimpleNamespace(graph=graph, arrays=lambda: state)
     np.testing.assert_allclose(export(port).module()(*map(torch.from_numpy, fed)).detach().numpy(), want, atol=1e-6)
+
+
+def test_a_part_of_a_net_has_no_batch_of_its_own() -> None:
+    """Widening would build the whole net again, which has other nodes than the part."""
+    graph = graph_of(VIDEO)
+    part = graph.alone(graph.nodes[2])
+    assert free_axes(part) is None
+    assert "fc = self.fc(frames)  # 8 x 5" in emit(part)
