@@ -1,4 +1,4 @@
-"""Which sides of a net's values follow the batch: found by building the net again for a larger one."""
+"""Which sides of a net's values follow the batch: found by wiring the net again for a larger one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from itertools import islice, product
 from math import gcd
 
 from caffeport.errors import CaffeportError
-from caffeport.graph import Graph, build
+from caffeport.graph import Graph, rewire
 from caffeport.layers import Shape
 
 #: How many ways to lay the batch are tried, for nets whose sequences come from many inputs.
@@ -75,7 +75,7 @@ def _widened(graph: Graph, axes: Mapping[str, int], factor: int) -> Graph | None
         if len(value.shape) > axis:
             shapes[value.blob] = (*value.shape[:axis], value.shape[axis] * factor, *value.shape[axis + 1 :])
     try:
-        wide = build(graph.net, shapes)
+        wide = rewire(graph, shapes)
     except CaffeportError:
         return None
     nodes = zip(graph.computing, wide.computing, strict=True)

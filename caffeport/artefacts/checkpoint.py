@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,14 @@ from torch import Tensor, nn
 
 from caffeport.artefacts.provenance import provenance
 from caffeport.artefacts.recipe import Recipe
+from caffeport.caffe.deploy import input_layer
 from caffeport.caffe.net import parse_net
+from caffeport.caffe.tree import Message
 from caffeport.caffe.write import net_text
 from caffeport.emit.torch import module
 from caffeport.errors import UnreadableFile, WeightsMismatch
-from caffeport.graph import Graph, build
+from caffeport.graph import Graph, Node, build
+from caffeport.layers import Misfit
 from caffeport.port import Port
 
 FORMAT = "caffeport"
@@ -28,7 +32,7 @@ def write(port: Port, part: Path, target: Path) -> None:
     content: dict[str, Any] = {
         "format": FORMAT,
         "version": VERSION,
-        "net": net_text(net.without_blobs()),
+        "net": net_text(stated(port.graph)),
         "phase": net.phase,
         "state_dict": tensors(port),
         "provenance": provenance(port),
@@ -37,6 +41,28 @@ def write(port: Port, part: Path, target: Path) -> None:
         means = {digest: torch.tensor(array) for digest, array in port.recipe.preprocessing.means().items()}
         content["recipe"] = {**port.recipe.to_dict(), "means": means}
     torch.save(content, part)
+
+
+def stated(graph: Graph) -> Message:
+    """The net that gives this very graph again: an input whose shape was told from outside becomes an Input layer."""
+    layers = [
+        node.definition
+        if not node.layer.source or _says_shapes(node)
+        else replace(
+            node.definition,
+            message=input_layer(node.name, node.definition.tops, node.top_shapes, node.definition.where),
+        )
+        for node in graph.nodes
+    ]
+    return replace(graph.net, layers=tuple(layers)).without_blobs()
+
+
+def _says_shapes(source: Node) -> bool:
+    """Whether the layer itself states the shapes that its tops have."""
+    try:
+        return source.layer.infer(((),) * len(source.tops)).tops == source.top_shapes
+    except Misfit:
+        return False
 
 
 def tensors(port: Port) -> dict[str, Tensor]:
@@ -97,7 +123,7 @@ def load_recipe(path: str | Path) -> Recipe | None:
 
 
 def load(path: str | Path) -> nn.Module:
-    """The model of a .pt that `caffeport convert` wrote, on the CPU, in evaluation mode.
+    """The model of a .pt that `caffeport convert` wrote, on the CPU, in the mode of its phase (TEST: evaluation).
 
     The file holds the net as data; the module's source is emitted from it here, never read from the file.
 

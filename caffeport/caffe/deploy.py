@@ -18,7 +18,7 @@ from caffeport.caffe import wire as w
 from caffeport.caffe.input_shape import find_shape
 from caffeport.caffe.net import LayerDef, NetDef, build_net, read_net_message
 from caffeport.caffe.training import ACTIVATIONS, KEPT_PARAMS, activation, is_data, is_sink, makes_targets, simplified
-from caffeport.caffe.tree import Field, Message, Token
+from caffeport.caffe.tree import Field, Message, Token, Where
 from caffeport.caffe.upgrade import upgrade_net
 from caffeport.caffe.weights import Weights, open_weights
 from caffeport.caffe.wire import Wire
@@ -72,8 +72,7 @@ def deploy_with_notes(
             weights = open_weights(source)
     net = _for_use(upgrade_net(message))
     stages = ("deploy",) if "deploy" in _stages(net) else ()
-    views = [build_net(net, file, phase, stages=stages) for phase in _phases(net, file, stages)]
-    surgeon = _Surgeon(views, weights, shapes or {})
+    surgeon = _Surgeon(_views(net, file, stages), weights, shapes or {})
     return surgeon.run(), tuple(surgeon.notes)
 
 
@@ -105,20 +104,30 @@ def _stages(net: Message) -> set[str]:
     return {value.text if isinstance(value, Token) else str(value) for value in fields}
 
 
-def _phases(net: Message, file: str, stages: Sequence[str]) -> list[str]:
-    """The phases in which the net has layers, TEST first."""
+def _views(net: Message, file: str, stages: Sequence[str]) -> list[NetDef]:
+    """The net in each phase in which it has layers, TEST first."""
     found = []
     for phase in ("TEST", "TRAIN"):
         try:
-            build_net(net, file, phase, stages=stages)
+            found.append(build_net(net, file, phase, stages=stages))
         except Refused as error:
             if "has no layers in phase" not in error.what:
                 raise
-        else:
-            found.append(phase)
     if not found:
         raise Refused(file, "the net has no layers in any phase")
     return found
+
+
+def input_layer(name: str, tops: Sequence[str], shapes: Sequence[Sequence[int]], where: Where) -> Message:
+    """An Input layer with these tops and their shapes."""
+
+    def quoted(field: str, text: str) -> Field:
+        return Field(field, Token(text, quoted=True), where)
+
+    dims = (Message(tuple(Field("dim", dim, where) for dim in shape), where) for shape in shapes)
+    param = Message(tuple(Field("shape", shape, where) for shape in dims), where)
+    head = (quoted("name", name), quoted("type", "Input"), *(quoted("top", top) for top in tops))
+    return Message((*head, Field("input_param", param, where)), where)
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,20 +267,7 @@ class _Surgeon:
             if not shape:
                 shape, told_by = find_shape(blob, layer, body, self.weights, self.net.file)
             self.notes.append(f"input {blob!r} is {'x'.join(map(str, shape))} ({told_by})")
-            where = layer.where if layer else self.net.message.where
-            dims = Message(tuple(Field("dim", dim, where) for dim in shape), where)
-            param = Message((Field("shape", dims, where),), where)
-            inputs.append(
-                Message(
-                    (
-                        Field("name", Token(blob, quoted=True), where),
-                        Field("type", Token("Input", quoted=True), where),
-                        Field("top", Token(blob, quoted=True), where),
-                        Field("input_param", param, where),
-                    ),
-                    where,
-                )
-            )
+            inputs.append(input_layer(blob, (blob,), (shape,), layer.where if layer else self.net.message.where))
         return inputs
 
     def _data_layer(self, blob: str) -> LayerDef | None:

@@ -12,7 +12,7 @@ from caffeport.graph.values import Graph, Node, Param, Value, varying_values
 from caffeport.graph.wiring import Builder
 from caffeport.layers import Shape
 
-__all__ = ["Graph", "Node", "Param", "Value", "build", "varying_values"]
+__all__ = ["Graph", "Node", "Param", "Value", "build", "rewire", "varying_values"]
 
 
 def build(net: NetDef, shapes: Mapping[str, Shape] | None = None) -> Graph:
@@ -29,3 +29,8 @@ def build(net: NetDef, shapes: Mapping[str, Shape] | None = None) -> Graph:
     notes: list[str] = []
     layers = read_all(net, notes)
     return replace(Builder(net, layers, shapes or {}).run(), notes=tuple(notes))
+
+
+def rewire(graph: Graph, shapes: Mapping[str, Shape]) -> Graph:
+    """The same layers, not read again, for other shapes of the whole net's inputs. Raises Refused."""
+    return Builder(graph.net, [node.layer for node in graph.nodes], shapes).run()
