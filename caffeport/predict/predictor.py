@@ -15,6 +15,8 @@ from caffeport.data.source import Item, Label, Source
 from caffeport.errors import Refused
 from caffeport.predict.decoding import DECODED, INPUTS, Decoded, Work, decode
 from caffeport.predict.models import Arrays, Model, open_model
+from caffeport.transform.apply import load, mean_is_of_crop, mean_of, plan_cuts
+from caffeport.transform.fit import misfit, sides
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,26 +56,15 @@ class Predictor:
         return self.prep.crops
 
     def _check(self) -> None:
-        size, channels = self.prep.input_size, {"color": 3, "gray": 1}.get(self.prep.colour)
-        if self.model.layout:
-            return
-        wanted = self.model.shape[1:]
-        given = (channels, *(size or (None, None)))
-        if len(wanted) != 3 or any(a and b and a != b for a, b in zip(wanted, given, strict=True)):
-            raise Refused(
-                self.where,
-                f"the preprocessing gives {_show(given)} and the net reads {_show(wanted)}",
-                "the two must be equal",
-                "set --resize, --crop or --colour",
-            )
+        problem = None if self.model.layout else misfit(self.prep, self.model.shape[1:], self.where)
+        if problem is not None:
+            raise problem
 
     def __call__(self, picture: Any) -> Arrays:
         """The outputs for one picture, (crops, ...) each: a path, encoded bytes, or an array (H, W[, C]), BGR.
 
         Raises UnreadableFile, Refused.
         """
-        from caffeport.transform.apply import load
-
         array = load(self.prep, picture)
         single = _One(Item("picture", array, None, "<picture>"))
         found = next(self.predict(single))
@@ -131,8 +122,6 @@ class Predictor:
 
     def _misfit(self, one: Decoded) -> str:
         """Why an array cannot be the net's input; empty where it can."""
-        from caffeport.transform.apply import plan_cuts
-
         if one.array is None or one.kind == DECODED:
             return ""
         try:
@@ -140,12 +129,14 @@ class Predictor:
             if one.kind != INPUTS:
                 cut = plan_cuts(self.prep, *one.array.shape[:2])[0]
                 given = (one.array.shape[2], cut.height, cut.width)
+                mean_is_of_crop(self.prep, one.array.shape, cut)
+                mean_of(self.prep, one.array.shape[2])
         except Refused as error:
             return error.what
         if len(given) != len(self.model.shape) - 1:
-            return f"gives {_show(given)} and the net reads {_show(self.model.shape[1:])}"
+            return f"gives {sides(given)} and the net reads {sides(self.model.shape[1:])}"
         good = all(want is None or have == want for have, want in zip(given, self.model.shape[1:], strict=True))
-        return "" if good else f"gives {_show(given)} and the net reads {_show(self.model.shape[1:])}"
+        return "" if good else f"gives {sides(given)} and the net reads {sides(self.model.shape[1:])}"
 
     def _run_inputs(self, inputs: Any) -> Arrays:
         """Run, in slices of the model's own batch where that is fixed: the last slice is filled up with zeros."""
@@ -171,7 +162,7 @@ class Predictor:
         for blob, array in outputs.items():
             if array.ndim == 0 or len(array) != rows:
                 raise Refused(
-                    self.where, f"blob {blob!r} is {_show(array.shape)} for {rows} inputs", "one row an input"
+                    self.where, f"blob {blob!r} is {sides(array.shape)} for {rows} inputs", "one row an input"
                 )
         return outputs
 
@@ -233,7 +224,3 @@ def _same_inside(inside: Preprocessing, wanted: Preprocessing, where: str) -> No
 
 def _kind(one: Decoded) -> tuple[str, tuple[int, ...]]:
     return one.kind, () if one.array is None else one.array.shape
-
-
-def _show(sides: Sequence[int | None]) -> str:
-    return " x ".join("?" if side is None else str(side) for side in sides)

@@ -20,7 +20,7 @@ from caffeport.errors import Refused, UnreadableFile, WeightsMismatch
 from caffeport.graph import Graph, build
 from caffeport.predict.models import Arrays, no_blob
 from caffeport.predict.pt2 import check_archive
-from caffeport.transform.apply import plan_cuts
+from caffeport.transform.apply import mean_is_of_crop, mean_of, plan_cuts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,7 +47,7 @@ class TorchModel:
             planes = planes.flip(1)
         height, width = planes.shape[2:]
         cuts = plan_cuts(prep, height, width)
-        image_mean = prep.mean is None or prep.mean.shape[1:] == (height, width)
+        image_mean = not mean_is_of_crop(prep, (height, width, planes.shape[1]), cuts[0])
         if image_mean:
             planes = self._arithmetic(prep, planes)
         crops = _cut_out(planes, cuts)
@@ -60,15 +60,13 @@ class TorchModel:
         if prep.raw_scale != 1:
             values = values * float(np.float32(prep.raw_scale))
         if prep.mean is not None or prep.mean_values:
-            values = values - self._mean(prep)
+            values = values - self._mean(prep, planes.shape[1])
         return values * float(np.float32(prep.scale)) if prep.scale != 1 else values
 
-    def _mean(self, prep: Preprocessing) -> Tensor:
+    def _mean(self, prep: Preprocessing, channels: int) -> Tensor:
         key = prep.mean.sha256 if prep.mean is not None else repr(prep.mean_values)
         if key not in self._means:
-            flat = torch.tensor(prep.mean_values, dtype=torch.float32)[:, None, None]
-            own = flat if prep.mean is None else torch.tensor(prep.mean.array)
-            self._means[key] = own.to(self.place)
+            self._means[key] = torch.tensor(mean_of(prep, channels)).to(self.place)
         return self._means[key]
 
     def tensor(self, batch: NDArray[Any] | Tensor) -> Tensor:

@@ -52,8 +52,8 @@ def prepare(
     if image.shape[2] == 3 and prep.order == "RGB":
         image = image[:, :, ::-1]
     cuts = plan_cuts(prep, image.shape[0], image.shape[1], rng)
-    planes, mean = image.transpose(2, 0, 1), _mean(prep, image.shape[2])
-    mean_per_crop = _mean_is_of_crop(prep, image.shape, cuts[0])
+    planes, mean = image.transpose(2, 0, 1), mean_of(prep, image.shape[2])
+    mean_per_crop = mean_is_of_crop(prep, image.shape, cuts[0])
     out = np.empty((len(cuts), image.shape[2], cuts[0].height, cuts[0].width), np.float32)
     if len(cuts) > 1 and not mean_per_crop:
         planes, mean = _arithmetic(prep, planes.astype(np.float32, order="C"), mean, unit), None  # once, not per crop
@@ -138,7 +138,7 @@ def _centre(crop: Crop, height: int, width: int) -> tuple[int, int]:
     return (height - crop.height + more) // 2, (width - crop.width + more) // 2
 
 
-def _mean_is_of_crop(prep: Preprocessing, shape: tuple[int, ...], cut: Cut) -> bool:
+def mean_is_of_crop(prep: Preprocessing, shape: tuple[int, ...], cut: Cut) -> bool:
     """Whether the mean image has the crop's size rather than the picture's. Raises Refused if it has neither."""
     if prep.mean is None:
         return False
@@ -154,8 +154,8 @@ def _mean_is_of_crop(prep: Preprocessing, shape: tuple[int, ...], cut: Cut) -> b
     )
 
 
-def _mean(prep: Preprocessing, channels: int) -> NDArray[np.float32] | None:
-    """The mean image, or the mean values as (C or 1, 1, 1)."""
+def mean_of(prep: Preprocessing, channels: int) -> NDArray[np.float32] | None:
+    """The mean image, or the mean values as (C or 1, 1, 1). Raises Refused where their number is another."""
     import numpy as np
 
     if prep.mean is not None or not prep.mean_values:

@@ -92,7 +92,7 @@ def with_flags(base: Preprocessing | None = None, flags: Mapping[str, Any] | Non
 def _mean_changes(given: Mapping[str, Any]) -> dict[str, Any]:
     """A mean image and mean values replace each other."""
     if "mean" in given and "mean_values" in given:
-        raise Refused("flags", "mean and mean_values are both given", "one of them")
+        raise Refused("--mean", "is given beside --mean-values", "one of them")
     if "mean_values" in given:
         values = given["mean_values"]
         parts = values.split(",") if isinstance(values, str) else values
@@ -121,7 +121,7 @@ def _resize_changes(prep: Preprocessing, given: Mapping[str, Any]) -> dict[str, 
         return {"resize": Resize(*size, method)}
     if "resize_method" in given:
         if old is None:
-            raise Refused("flags", "resize_method without a resize", todo="give resize, as 256x256")
+            raise Refused("--resize-method", "is given without a resize", todo="give --resize, as 256x256")
         return {"resize": replace(old, method=method)}
     return {}
 
@@ -135,10 +135,11 @@ def _crop_changes(prep: Preprocessing, given: Mapping[str, Any]) -> dict[str, An
         crop = replace(crop, height=size[0], width=size[1]) if crop else Crop(*size)
     if "crops" in given or "centre" in given:
         if crop is None:
-            raise Refused("flags", "crops or centre without a crop", todo="give crop, as 227x227")
+            given_one = "--crops" if "crops" in given else "--centre"
+            raise Refused(given_one, "is given without a crop", todo="give --crop, as 227x227")
         count = str(given.get("crops", "")) or {"ten": "10"}.get(crop.mode, "")
         if count not in ("", "1", "10"):
-            raise Refused("flags", f"crops is {count}", "1 (centre) or 10 (corners, centre, mirrored)")
+            raise Refused("--crops", f"is {count}", "1 (centre) or 10 (corners, centre, mirrored)")
         mode = {"1": "centre", "10": "ten", "": crop.mode}[count]
         crop = replace(crop, mode=mode, centre=given.get("centre", crop.centre))
     return {} if crop == prep.crop else {"crop": crop}
@@ -152,12 +153,17 @@ def _two(name: str, value: Any) -> tuple[int, int] | None:
         return int(value[0]), int(value[1])
     found = re.fullmatch(r"(\d{1,6})(?:x(\d{1,6}))?", str(value))
     if not found:
-        raise Refused("flags", f"{name} is {value!r}", "256, 256x227 (height x width) or none")
+        raise Refused(_flag(name), f"is {value!r}", "256, 256x227 (height x width) or none")
     return int(found[1]), int(found[2] or found[1])
+
+
+def _flag(name: str) -> str:
+    """A setting as the command line writes it."""
+    return f"--{name.replace('_', '-')}"
 
 
 def _number(name: str, value: Any) -> float:
     try:
         return float(value)
     except (TypeError, ValueError):
-        raise Refused("flags", f"{name} is {value!r}", "a number is needed") from None
+        raise Refused(_flag(name), f"is {value!r}", "a number is needed") from None

@@ -120,6 +120,27 @@ class Preprocessing:
                 "preprocessing", f"ten crops with mirror '{self.mirror}'", "ten crops hold both sides already"
             )
         self._check_channels()
+        self._check_sizes()
+
+    def _check_sizes(self) -> None:
+        """What no picture could go through is refused at once, not picture by picture."""
+        size, crop = self.resize, self.crop
+        if size is None:
+            return
+        if crop is not None and (crop.height > size.height or crop.width > size.width):
+            raise Refused(
+                "preprocessing",
+                f"a crop of {crop.height} x {crop.width} out of pictures of {size.height} x {size.width}",
+                "Caffe allows crops up to the picture's size",
+            )
+        fitting = [f"{one.height} x {one.width}" for one in (size, crop) if one is not None]
+        if self.mean is not None and " x ".join(map(str, self.mean.shape[1:])) not in fitting:
+            raise Refused(
+                "preprocessing",
+                f"a mean image of {' x '.join(map(str, self.mean.shape))}",
+                f"{' (the resized picture) or '.join(fitting)}" + (" (the crop)" if crop is not None else ""),
+                "give the mean image of this model, or change the resize",
+            )
 
     def _check_channels(self) -> None:
         channels = {"color": 3, "gray": 1, "native": 0}[self.colour]

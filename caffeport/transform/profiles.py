@@ -81,10 +81,10 @@ class Profile:
         """
         prep, image = self.base, as_mean(mean)
         overridden = flags.get("mean_values") is not None
+        flags["mean"] = image
         if image is not None:
             if published_mean or overridden:
                 raise Refused(f"profile '{self.name}'", "a mean image and mean values are both given", "one of them")
-            prep = replace(prep, mean=image)
         elif overridden or (isinstance(mean, str) and mean == "none"):
             pass
         elif self.mean == "values" or published_mean:
@@ -92,12 +92,13 @@ class Profile:
                 raise Refused(f"profile '{self.name}'", "publishes no mean values")
             prep = replace(prep, mean_values=self.published_mean)
         elif self.mean == "image":
-            fallback = f", or ask for the published channel means {self.published_mean}" if self.published_mean else ""
+            values = ", ".join(f"{value:g}" for value in self.published_mean)
+            fallback = f", or --published-mean (published_mean) for the channel means {values}" if values else ""
             raise Refused(
                 f"profile '{self.name}'",
                 "needs the model's mean image",
                 "a .binaryproto, .npy or .mat",
-                f"give mean{fallback}",
+                f"give --mean FILE (mean){fallback}",
             )
         return with_flags(prep, flags)
 

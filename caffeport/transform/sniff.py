@@ -43,7 +43,7 @@ def sniff(data: bytes, where: str, max_pixels: int = MAX_PIXELS) -> Header:
             where,
             f"the {header.format} header announces {header.width} x {header.height} pixels",
             f"at most {max_pixels} pixels are decoded",
-            "raise max_pixels if the picture is real",
+            "make the picture smaller first, if it is one",
         )
     return header
 

@@ -284,3 +284,21 @@ def test_hostile_mean_files(tmp_path: Path) -> None:
     for name in ("p.npy", "p.npz", "lie.npy", "cut.npz", "cut.mat", "cut.npy", "empty.binaryproto", "missing.npy"):
         with pytest.raises(CaffeportError):
             load_mean(tmp_path / name)
+
+
+def test_sizes_that_no_picture_could_have_are_refused_at_once() -> None:
+    size, crop = Resize(40, 50), Crop(30, 35)
+    with pytest.raises(Refused, match="a crop of 41 x 35 out of pictures of 40 x 50"):
+        Preprocessing(resize=size, crop=Crop(41, 35))
+    for height, width in ((40, 50), (30, 35)):
+        mean = MeanImage(np.zeros((3, height, width), np.float32))
+        assert Preprocessing(resize=size, crop=crop, mean=mean).mean == mean
+    with pytest.raises(Refused, match=r"a mean image of 3 x 1 x 1; 40 x 50 \(the resized picture\) or 30 x 35"):
+        Preprocessing(resize=size, crop=crop, mean=MeanImage(np.zeros((3, 1, 1), np.float32)))
+
+
+def test_a_profile_takes_mean_and_sizes_together() -> None:
+    mean = np.zeros((3, 128, 128), np.float32)
+    prep = load_profile("memnet").preprocessing(mean, resize="128", crop="112")
+    assert prep.mean is not None
+    assert (prep.mean.shape, prep.input_size, prep.crops) == ((3, 128, 128), (112, 112), 10)
