@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from caffeport.data.hdf5 import read_text
-from caffeport.data.source import Item, Label, Source, check_disjoint, check_unique, some
+from caffeport.data.source import Item, Label, Source, check_disjoint, check_unique, printable, some
 from caffeport.errors import CaffeportError, Refused, UnreadableFile, raise_all
 from caffeport.transform.picture import read_bytes
 
@@ -179,8 +179,9 @@ def memcat(
 def folder(path: str | os.PathLike[str]) -> PictureFiles:
     """Every picture file below a folder, by name in sorted order, without labels."""
     root = Path(path)
-    files = sorted(file for file in root.rglob("*") if file.suffix.lower() in PICTURE_SUFFIXES and file.is_file())
-    entries = [Entry(file.relative_to(root).as_posix(), os.fspath(file), None) for file in files]
+    # A link to nowhere is listed too, and told as a broken picture when its turn comes.
+    files = sorted(file for file in root.rglob("*") if file.suffix.lower() in PICTURE_SUFFIXES and not file.is_dir())
+    entries = [Entry(printable(file.relative_to(root).as_posix()), os.fspath(file), None) for file in files]
     return PictureFiles(os.fspath(path), entries, check_files=False)
 
 
@@ -194,7 +195,9 @@ def _rows(path: str | os.PathLike[str], columns: Sequence[str]) -> Iterable[tupl
         header = [column.strip() for column in reader.fieldnames or ()]
         missing = [column for column in columns if column not in header]
         if missing:
-            raise Refused(name, f"has no column {some(missing)}", f"it has {', '.join(header)}", "name the columns")
+            raise Refused(
+                name, f"has no column {some(missing)}", f"it has {', '.join(header)}", "give --picture and --label"
+            )
         reader.fieldnames = header
         for row in reader:
             if any(row[column] is None for column in columns):
@@ -208,7 +211,8 @@ def _score(text: str, where: str) -> float:
     try:
         value = float(text)
     except ValueError:
-        raise Refused(where, f"the score is {text!r}", "a number is needed") from None
+        allowed = "a number is needed" + (", with a decimal point" if "," in text else "")
+        raise Refused(where, f"the score is {text!r}", allowed) from None
     if not math.isfinite(value):
         raise Refused(where, f"the score is {text!r}", "a finite number is needed")
     return value
@@ -232,7 +236,7 @@ def _check_files(name: str, entries: Sequence[Entry]) -> None:
     missing = [entry.path for entry in entries if not os.path.isfile(entry.path)]
     if missing:
         what = f"{len(missing)} of {len(entries)} pictures are missing ({some(missing)})"
-        raise Refused(name, what, todo="check the folder that the names are relative to")
+        raise Refused(name, what, todo="check the folder that the names are relative to, or give --root")
 
 
 def _find_table(root: Path) -> Path:

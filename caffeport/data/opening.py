@@ -50,7 +50,8 @@ def open_source(
         if place.name == MEMCAT_TABLE and picture is None:
             return memcat(place.parent if root is None else root, place, score=score or MEMCAT_SCORE)
         if picture is None:
-            raise Refused(os.fspath(path), "is a table", todo="name its columns of pictures and scores")
+            todo = "name its columns of pictures and scores, by --picture and --label"
+            raise Refused(os.fspath(path), "is a table", todo=todo)
         return csv_table(path, root, picture=picture, score=score, score_range=score_range)
     if place.suffix.lower() in (".mdb", ".lmdb"):
         return LmdbSource(path)
@@ -64,7 +65,7 @@ def _open_folder(place: Path, split: str | None, score: str | None) -> Source:
         return LmdbSource(place)
     if (place / "splits").is_dir():
         if split is None:
-            raise Refused(os.fspath(place), "is LaMem's folder", todo="name a split, as test_1")
+            raise Refused(os.fspath(place), "is LaMem's folder", todo="name a split, as --split test_1")
         return lamem(place, split)
     if split is not None:
         raise Refused(os.fspath(place), f"has no splits folder for the split {split!r}")

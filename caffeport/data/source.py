@@ -143,6 +143,11 @@ def check_unique(keys: Sequence[str], where: str) -> None:
     raise Refused(where, f"{len(twice)} names come twice ({some(twice)})", "each picture once", "remove the doubles")
 
 
+def printable(name: str) -> str:
+    """A file's name as text that any file and terminal can hold: bytes that are no UTF-8 are written as \\udcff."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
 def some(names: Sequence[str]) -> str:
     """The first few names, for a message."""
     shown = ", ".join(repr(name) for name in names[:SHOWN])

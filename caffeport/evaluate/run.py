@@ -95,6 +95,7 @@ def evaluate(
     Raises:
         Refused: no labels, labels of several values, a net with several outputs, nothing that could be predicted.
     """
+    _check_labels(source)
     names: list[str] = []
     truth: list[float] = []
     rows: list[NDArray[np.float32]] = []
@@ -151,6 +152,17 @@ def evaluate_table(
     view = _view("table", np.asarray(values, np.float64)[:, None], true, None, resamples, None, None)
     missing = tuple((name, f"{where}: has no row for it") for name in labels if name not in scores)
     return Evaluation(where, source.name, tuple(names), true, (view,), missing)
+
+
+def _check_labels(source: Source) -> None:
+    """Raise Refused where there is nothing to compare with: known before the pictures are predicted."""
+    try:
+        labels = source.labels()
+    except CaffeportError:
+        return  # broken items are told one by one
+    if labels and all(label is None for label in labels):
+        what = f"gives no picture with a label ({len(labels)} without)"
+        raise Refused(source.name, what, "each picture with a score or class", "give the data set's table or list")
 
 
 def _label(one: Prediction) -> float:

@@ -14,6 +14,7 @@ from typing import Final
 from caffeport.data import Item, Label, Source, folder, open_source
 from caffeport.data.hdf5 import read_text
 from caffeport.data.lists import PICTURE_SUFFIXES, Entry, PictureFiles
+from caffeport.data.source import printable
 from caffeport.errors import Refused
 
 LISTS: Final = (".txt", ".lst", ".list")
@@ -80,7 +81,7 @@ def open_inputs(
 def _files(names: list[str]) -> list[Source]:
     if not names:
         return []
-    entries = [Entry(name, name, None) for name in names]
+    entries = [Entry(printable(name), name, None) for name in names]
     return [PictureFiles("pictures", entries, check_files=False, unique=False)]
 
 
@@ -92,6 +93,8 @@ def _expand(argument: str, root: str, picture: str | None, score: str | None) ->
         found = sorted(glob.glob(argument, recursive=True)) if glob.has_magic(argument) else []
         return [name for name in found if _is_picture(name)] or [argument]
     if path.is_dir():
+        if (path / "splits").is_dir():
+            return _with_folder(folder(path), path)  # LaMem's folder: no split is asked for where no score is
         opened = open_source(argument)
         return _with_folder(opened, path) if isinstance(opened, PictureFiles) else opened
     if path.suffix.lower() in LISTS and not _is_hdf5_list(path):
@@ -111,7 +114,7 @@ def _is_picture(name: str) -> bool:
 
 def _with_folder(found: PictureFiles, path: Path) -> PictureFiles:
     """Names as the user would write them: with the folder before them."""
-    entries = [Entry(entry.path, entry.path, entry.label) for entry in found.entries]
+    entries = [Entry(printable(entry.path), entry.path, entry.label) for entry in found.entries]
     return PictureFiles(found.name, entries, check_files=False) if entries else folder(path)
 
 
