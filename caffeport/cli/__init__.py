@@ -6,13 +6,18 @@ Results go to stdout, progress to stderr. Exit codes: 0 parity or done, 1 no par
 from __future__ import annotations
 
 import importlib
+import io
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
 
-from caffeport.errors import CaffeportError
+from caffeport.errors import CaffeportError, Refused
 from caffeport.version import __version__
 
 #: verb -> its one-line help; the file of a verb is imported only when it is called, so that --help stays quick.
@@ -54,12 +59,19 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; what the user did wrong is one sentence on stderr and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name that the terminal cannot show must not end a run
+            stream.reconfigure(errors="backslashreplace")
     try:
-        cli.main(arguments, prog_name="caffeport", standalone_mode=False)
+        with _ended_as_interrupted():
+            cli.main(arguments, prog_name="caffeport", standalone_mode=False)
     except CaffeportError as error:
         _fail(str(error))
     except click.exceptions.Abort:
         _fail("stopped")
+    except ImportError as error:
+        what = f"a package that it needs cannot be imported ({error})"
+        _fail(str(Refused("caffeport", what, todo="pip install caffeport brings it")))
     except click.ClickException as error:
         error.show()
         sys.exit(2)
@@ -68,7 +80,22 @@ def main(arguments: list[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except OSError as error:
-        _fail(f"{error.filename or 'system'}: {error.strerror or error}")
+        _fail(str(Refused(str(error.filename or "system"), f"cannot be used ({error.strerror or error})")))
+
+
+@contextmanager
+def _ended_as_interrupted() -> Iterator[None]:
+    """What ends a process (a batch system, a closed terminal) clears up as Ctrl-C does: no half file is left."""
+    ends = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    main_thread = threading.current_thread() is threading.main_thread()
+    ours = [number for number in ends if main_thread and signal.getsignal(number) is signal.SIG_DFL]  # not nohup's
+    for number in ours:
+        signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _fail(message: str) -> Any:

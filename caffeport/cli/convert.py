@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from caffeport.cli import outputs as outputs_
 from caffeport.cli import recipe
 from caffeport.errors import Refused
 
@@ -38,21 +39,17 @@ if TYPE_CHECKING:
 @click.option(
     "--picture-layout",
     type=click.Choice(["hwc", "nchw"]),
-    default="hwc",
-    show_default=True,
-    help="With --with-preprocessing: one picture, height x width x channels, or a batch.",
+    help="With --with-preprocessing: hwc, one picture (the default), or nchw, a batch.",
 )
-@click.option(
-    "--score", default="raw", show_default=True, metavar="NAME", help="With --with-preprocessing: the output map."
-)
+@click.option("--score", metavar="NAME", help="With --with-preprocessing: the output map; the raw score without it.")
 @recipe.options
 def command(
     model: tuple[Path, ...],
     outputs: tuple[Path, ...],
     shapes: tuple[str, ...],
     with_preprocessing: bool,
-    picture_layout: str,
-    score: str,
+    picture_layout: str | None,
+    score: str | None,
     **settings: Any,
 ) -> None:
     """Convert WEIGHTS (.caffemodel, of any era, or .caffemodel.h5) to other formats.
@@ -62,31 +59,59 @@ def command(
     weights, .pt2 and .onnx run elsewhere. What pictures have to go through first is stored with the model: by the
     data layer of a training net, by --profile, or by the single options below.
     """
-    from caffeport.artefacts import write, writer
+    from caffeport.artefacts import write
     from caffeport.cli.tables import console, number
     from caffeport.port import open_port
 
     if len(model) > 2:
         raise Refused("convert", f"got {len(model)} files", "NET and WEIGHTS, or WEIGHTS alone")
     net, weights = (model[0] if len(model) == 2 else None), model[-1]
-    for output in outputs:
-        writer(output)
+    _check(outputs, with_preprocessing, {"--picture-layout": picture_layout, "--score": score})
     port = open_port(net, weights, shapes=dict(parse_shape(shape) for shape in shapes))
     chosen = recipe.chosen(settings, _stated(net or weights, port, settings))
-    port = replace(port, recipe=chosen, pictures=(picture_layout, score) if with_preprocessing else None)
+    if chosen is not None:
+        _check_fit(port, chosen)
+    pictures = (picture_layout or "hwc", score or "raw") if with_preprocessing else None
+    port = replace(port, recipe=chosen, pictures=pictures)
     graph, out, progress = port.graph, console(), console(stderr=True)
     for note in port.notes:
         progress.print(note, markup=False)
     if port.unused:
         progress.print(f"unused layers of {weights}: {', '.join(port.unused)}", markup=False)
     for output in outputs:
-        with progress.status(f"writing {output}"):
+        if output.suffix.lower() != ".py":
+            outputs_.check_file(output, 4 * graph.parameters)
+        with progress.status(f"writing {output}"), outputs_.writing(output):
             write(port, output)
         out.print(f"{output}  {number(output.stat().st_size)} bytes", markup=False)
     if chosen is not None:
         out.print(str(chosen), markup=False, style="dim")
     layers = sum(1 for _ in graph.computing)
     out.print(f"{graph.name or weights.name}: {layers} layers, {number(graph.parameters)} parameters", markup=False)
+
+
+def _check(outputs: tuple[Path, ...], with_preprocessing: bool, only_with: dict[str, str | None]) -> None:
+    """Refuse, before anything is read, what could not be written and options that nothing would heed."""
+    from caffeport.artefacts import writer
+
+    for output in outputs:
+        writer(output)
+        outputs_.check_file(output)
+    if with_preprocessing and not any(output.suffix.lower() == ".onnx" for output in outputs):
+        raise Refused("--with-preprocessing", "is given without an .onnx to write", "", "add -o MODEL.onnx")
+    for flag, value in only_with.items():
+        if value is not None and not with_preprocessing:
+            raise Refused(flag, "is given without --with-preprocessing", "", "give both, or neither")
+
+
+def _check_fit(port: Port, chosen: Recipe) -> None:
+    """Refuse a preprocessing whose pictures the net could not read."""
+    from caffeport.transform.fit import misfit
+
+    inputs = port.graph.inputs
+    problem = misfit(chosen.preprocessing, inputs[0].shape[1:], port.graph.name or "net") if len(inputs) == 1 else None
+    if problem is not None:
+        raise problem
 
 
 def _stated(net: Path, port: Port, settings: dict[str, Any]) -> Recipe | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from caffeport.cli import dataset, recipe
+from caffeport.cli.outputs import check_file, check_folder, writing
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,6 +45,7 @@ def command(model: Path, data: Path, output: Path | None, as_json: bool, **optio
     from caffeport.cli.tables import console
 
     progress = console(stderr=True)
+    _check_outputs(model, output, options["predictions"])
     source = (dataset.labels if model.suffix.lower() in TABLES else dataset.opened)(data, options)
     found = _evaluate(model, source, options, progress)
     if as_json:
@@ -53,11 +55,30 @@ def command(model: Path, data: Path, output: Path | None, as_json: bool, **optio
     if output is not None:
         from caffeport.evaluate.report import PAGE, write_report
 
-        written = write_report(found, output)
+        with writing(output):
+            written = write_report(found, output)
         progress.print(f"{output / PAGE} and {len(written) - 1} files beside it", markup=False)
     for name, reason in found.broken:
         progress.print(f"broken: {name}: {reason}", markup=False, soft_wrap=True)
     sys.exit(1 if found.broken else 0)
+
+
+def _check_outputs(model: Path, output: Path | None, predictions: Path | None) -> None:
+    """Refuse, before anything is predicted, what could not be computed or written behind it."""
+    from caffeport.errors import Refused
+    from caffeport.predict.tables import check_format
+    from caffeport.transform.needs import need
+
+    need("scipy.stats", "evaluate")
+    if output is not None:
+        check_folder(output)
+        need("matplotlib", str(output))
+        need("jinja2", str(output))
+    if predictions is not None:
+        if model.suffix.lower() in TABLES:
+            raise Refused("--predictions", f"is given, and {model} is a table of them already")
+        check_format(predictions)
+        check_file(predictions)
 
 
 def _evaluate(model: Path, source: Source, options: dict[str, Any], progress: Console) -> Evaluation:
@@ -71,10 +92,8 @@ def _evaluate(model: Path, source: Source, options: dict[str, Any], progress: Co
     from caffeport.evaluate.run import with_ten_crops
     from caffeport.predict.models import open_model
     from caffeport.predict.predictor import predictor_of
-    from caffeport.predict.tables import check_format, row_of, write_table
+    from caffeport.predict.tables import row_of, write_table
 
-    if options["predictions"] is not None:
-        check_format(options["predictions"])
     opened = open_model(model, options["device"], options["blobs"])
     chosen = recipe.chosen(options, opened.recipe)
     if chosen is not None and options["crops"] is None and not opened.layout:
@@ -94,7 +113,8 @@ def _evaluate(model: Path, source: Source, options: dict[str, Any], progress: Co
     found = evaluate(predictor, source, mapped, see=see, **run)
     next(bar, None)
     if options["predictions"] is not None:
-        write_table(rows, options["predictions"])
+        with writing(options["predictions"]):
+            write_table(rows, options["predictions"])
     return found
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from caffeport.cli import dataset, recipe
+from caffeport.cli.outputs import check_folder, writing
 from caffeport.errors import Refused
 
 
@@ -26,10 +27,11 @@ def command(data: Path, out: Path, model: Path | None, leave_out_broken: bool, *
     """
     from rich.progress import Progress
 
-    from caffeport.cli.tables import console, number
+    from caffeport.cli.tables import console, counted
     from caffeport.data import pack
 
     progress, result = console(stderr=True), console()
+    check_folder(out.parent)
     source = dataset.opened(data, options)
     # A pack holds what comes before the mean: a profile that wants a mean image does without one here.
     if options["profile"] and not options["mean"] and not options["mean_values"] and not options["published_mean"]:
@@ -38,7 +40,8 @@ def command(data: Path, out: Path, model: Path | None, leave_out_broken: bool, *
     if chosen is None:
         raise Refused("pack", "does not know the size to bring pictures to", "", "give --profile, --model or --resize")
     workers = options["workers"]
-    with Progress(console=progress, transient=True, disable=not progress.is_terminal) as bar:
+    left = f"{out}.partial keeps what is done: run the same again to go on"
+    with writing(out, left), Progress(console=progress, transient=True, disable=not progress.is_terminal) as bar:
         task = bar.add_task("packing", total=len(source))
         packed = pack(
             source, out, chosen.preprocessing, workers, leave_out_broken=leave_out_broken,
@@ -47,7 +50,7 @@ def command(data: Path, out: Path, model: Path | None, leave_out_broken: bool, *
     for one in packed.index.left_out:
         progress.print(f"left out: {one['key']}: {one['what']}", markup=False, soft_wrap=True)
     size = " x ".join(str(side) for side in packed.index.shape[1:])
-    result.print(f"{out}: {number(len(packed))} pictures of {size}", markup=False)
+    result.print(f"{out}: {counted(len(packed))} of {size}", markup=False)
 
 
 def _carried(model: Path | None) -> Any:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from caffeport.cli import recipe
+from caffeport.cli.outputs import check_file, writing
 from caffeport.errors import Refused
 
 if TYPE_CHECKING:
@@ -19,7 +21,10 @@ if TYPE_CHECKING:
     from caffeport.predict.inputs import Several
 
 GROUP = 64
-"""Pictures whose rows are written together."""
+"""Pictures whose rows are written together, unless they take longer than `SECONDS`."""
+
+SECONDS = 1.0
+"""The most work that a stopped run loses, about."""
 
 
 @click.command("predict")
@@ -50,14 +55,13 @@ def command(model: Path, inputs: tuple[str, ...], output: Path | None, blobs: tu
     pictures are prepared comes from the model; options replace single settings. Broken pictures are listed at the end,
     with their reason, and the exit code is then 1.
     """
-    from caffeport.cli.tables import console
+    from caffeport.cli.tables import console, counted
     from caffeport.predict import open_inputs
     from caffeport.predict.models import open_model
     from caffeport.predict.predictor import predictor_of
 
     progress = console(stderr=True)
-    if blobs and output is None:
-        raise Refused("--blob", "is given without --output", "features go into an .npz or .parquet")
+    _check_output(output, blobs, options["resume"])
     opened = open_model(model, options["device"], blobs)
     predictor = predictor_of(opened, recipe.chosen(options, opened.recipe), str(model))
     mapped = predictor.recipe.output(options["output_map"])
@@ -65,19 +69,32 @@ def command(model: Path, inputs: tuple[str, ...], output: Path | None, blobs: tu
     if pictures.doubles:
         progress.print(f"{pictures.doubles} names were given twice, and count once", markup=False)
     keep = _sink(output, predictor, blobs, mapped, options)
+    _check_again(keep, predictor, pictures)
     broken: list[Prediction] = []
     done = False
-    try:
-        for found in _groups(predictor, pictures, keep.known, options, progress):
-            broken += [one for one in found if one.error]
-            keep.add([one for one in found if not one.error])
-        done = True
-    finally:
-        keep.close(done, pictures.keys)
+    with writing(output or "stdout", keep.todo):
+        try:
+            for found in _groups(predictor, pictures, keep.known, options, progress):
+                broken += [one for one in found if one.error]
+                keep.add([one for one in found if not one.error])
+            done = True
+        except KeyboardInterrupt:
+            if keep.todo:
+                progress.print(f"{output}: {len(keep.known)} of {len(pictures)} are done; {keep.todo}", markup=False)
+            raise
+        finally:
+            keep.close(done, pictures.keys)
     if output is not None:
-        progress.print(f"{output}: {len(keep.known)} pictures", markup=False)
+        progress.print(f"{output}: {counted(len(keep.known))}", markup=False)
     _tell(broken, len(pictures), progress)
     sys.exit(1 if broken else 0)
+
+
+def _check_again(keep: Any, predictor: Predictor, pictures: Several) -> None:
+    """Before a finished table goes on: a picture of it is predicted again. Raises Refused where the score differs."""
+    place = next((place for place, key in enumerate(pictures.keys) if key in keep.finished), None)
+    if place is not None:
+        keep.check(next(predictor.predict(pictures, [place])))
 
 
 def _groups(
@@ -97,24 +114,42 @@ def _groups(
     if len(places) < len(pictures):
         progress.print(f"{len(pictures) - len(places)} of {len(pictures)} are there already", markup=False)
     columns = (TextColumn("predicting"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    group: list[Prediction] = []
+    group, last = list["Prediction"](), monotonic()
     with Progress(*columns, console=progress, transient=True, disable=not progress.is_terminal) as bar:
         task = bar.add_task("predicting", total=len(places))
         for found in predictor.predict(pictures, places, options["batch"], options["workers"]):
             group.append(found)
             bar.advance(task)
-            if len(group) >= GROUP:
+            if len(group) >= GROUP or monotonic() - last >= SECONDS:
                 yield group
-                group = []
+                group, last = [], monotonic()
     yield group
 
 
 def _tell(broken: list[Prediction], count: int, progress: Console) -> None:
+    from caffeport.cli.tables import counted
+
     if not broken:
         return
-    progress.print(f"{len(broken)} of {count} pictures could not be predicted:", markup=False, style="red")
+    progress.print(f"{len(broken)} of {counted(count)} could not be predicted:", markup=False, style="red")
     for one in broken:
         progress.print(f"  {one.error}", markup=False, soft_wrap=True)
+
+
+def _check_output(output: Path | None, blobs: tuple[str, ...], resume: bool) -> None:
+    """Refuse what could not be written, before the model is opened."""
+    from caffeport.predict.features import check_features
+    from caffeport.predict.tables import check_format
+
+    if output is None:
+        if blobs or resume:
+            flag, use = ("--blob", "features go into an .npz or .parquet") if blobs else ("--resume", "of a table")
+            raise Refused(flag, "is given without --output", use)
+        return
+    (check_features if blobs else check_format)(output)
+    check_file(output)
+    if output.exists() and not resume:
+        raise Refused(str(output), "exists already", "", "give --resume to go on with it, or remove it")
 
 
 def _sink(
@@ -125,8 +160,6 @@ def _sink(
 
     if output is None:
         return StreamSink(mapped, options["each_crop"])
-    if output.exists() and not options["resume"]:
-        raise Refused(str(output), "exists already", "", "give --resume to go on with it, or remove it")
     settings = settings_of(predictor, blobs, mapped, options["each_crop"])
     if blobs:
         return FeatureSink(output, settings, blobs, options["each_crop"])

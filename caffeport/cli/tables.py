@@ -33,6 +33,11 @@ def _plain(cell: str) -> str:
     return escape(cell)
 
 
+def counted(pictures: int) -> str:
+    """How many pictures, as words."""
+    return "1 picture" if pictures == 1 else f"{pictures:,} pictures"
+
+
 def number(value: int) -> str:
     """A whole number with thin groups: ``56,872,321``."""
     return f"{value:,}"

@@ -187,3 +187,36 @@ def test_pack_then_evaluate(capsys: pytest.CaptureFixture[str], model: Path, lam
     assert "give --profile, --model or --resize" in err
     code, out, _ = run(capsys, "pack", lamem, tmp_path / "memnet", "--split", "test_1", "--profile", "memnet")
     assert (code, out) == (0, f"{tmp_path / 'memnet'}: 12 pictures of 256 x 256 x 3\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--predictions", "{}/none/p.csv"), "there is no folder '{}/none'"),
+        (("--predictions", "{}/p.xls"), "no table has the suffix '.xls'"),
+        (("-o", "{}/file/page"), "cannot be made: '{}/file' is a file"),
+    ],
+)
+def test_what_cannot_be_written_is_known_before_the_work(
+    capsys: pytest.CaptureFixture[str],
+    model: Path,
+    lamem: Path,
+    tmp_path: Path,
+    arguments: tuple[str, ...],
+    sentence: str,
+) -> None:
+    (tmp_path / "file").touch()
+    code, out, err = run(
+        capsys, "evaluate", model, lamem, "--split", "test_1", *(one.format(tmp_path) for one in arguments)
+    )
+    assert (code, out) == (2, "")
+    assert sentence.format(tmp_path) in err
+
+
+def test_pictures_without_labels_are_not_predicted(
+    capsys: pytest.CaptureFixture[str], model: Path, lamem: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("caffeport.predict.predictor.Predictor.predict", None)
+    code, _, err = run(capsys, "evaluate", model, lamem / "images")
+    assert code == 2
+    assert "gives no picture with a label (12 without)" in err

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -200,7 +202,7 @@ def test_settings_on_the_command_line(capsys: pytest.CaptureFixture[str], models
     assert code == 0
     assert names(out) == [str(path)]
     code, _, err = run(capsys, "predict", models / "model.pt", path, "--score", "sharp")
-    assert (code, err) == (2, "output: is 'sharp'; the model has raw, half\n")
+    assert (code, err) == (2, "--score: is 'sharp'; the model's output maps are raw, half\n")
 
 
 def test_a_profile_on_the_command_line(
@@ -253,3 +255,48 @@ def test_convert_stores_the_preprocessing(
     )
     assert code == 2
     assert "has no preprocessing to put inside" in err
+
+
+def test_names_that_are_no_text(
+    capsys: pytest.CaptureFixture[str], models: Path, pictures: MakePictures, tmp_path: Path
+) -> None:
+    """A name of other bytes than UTF-8 is written as text, in every format, with its picture still found."""
+    pictures(1)[0].rename(tmp_path / os.fsdecode(b"bad\xff.png"))
+    (tmp_path / "nowhere.png").symlink_to(tmp_path / "gone.png")
+    for suffix in (".csv", ".jsonl", ".parquet"):
+        table = tmp_path / f"out{suffix}"
+        code, _, err = run(capsys, "predict", models / "model.pt", tmp_path, "-o", table)
+        assert code == 1
+        assert "nowhere.png: cannot be read" in err
+        assert [row["name"] for row in read_table(table)] == [f"{tmp_path}/bad\\udcff.png"]
+    code, out, _ = run(capsys, "predict", models / "model.pt", os.fspath(tmp_path / os.fsdecode(b"bad\xff.png")))
+    assert (code, names(out)) == (0, [f"{tmp_path}/bad\\udcff.png"])
+
+
+def test_a_table_of_other_settings_does_not_go_on(
+    capsys: pytest.CaptureFixture[str], models: Path, pictures: MakePictures, tmp_path: Path
+) -> None:
+    paths, table = pictures(3), tmp_path / "scores.csv"
+    assert run(capsys, "predict", models / "model.pt", *paths[:2], "-o", table)[0] == 0
+    before = table.read_text()
+    code, _, err = run(capsys, "predict", models / "model.pt", *paths, "-o", table, "--resume", "--crops", 1)
+    assert code == 2
+    assert f"{table}: says score" in err
+    assert "one model and one setting in a table" in err
+    assert (table.read_text(), list(tmp_path.glob("*.partial"))) == (before, [])
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_missing_package_ends_the_run(models: Path, pictures: MakePictures, tmp_path: Path, workers: int) -> None:
+    """No fault of the pictures: they are not called broken one by one."""
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['cv2'] = None")
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-m", "caffeport", "predict", models / "model.pt", *pictures(20), "--workers", str(workers)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{root}"},
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "the package 'opencv-python-headless' is needed here" in done.stderr
