@@ -98,10 +98,12 @@ def match(graph: Graph, weights: Weights | None) -> Port:
     """
     blobs: dict[tuple[int, int], Blob] = {}
     problems: list[CaffeportError] = []
+    filled: dict[str, Node] = {}
     for node in graph.computing:
         if not node.params:
             continue
         try:
+            _check_name(node, filled.setdefault(node.name, node))
             # HDF5 files leave out a parameter that another layer shares and owns.
             for k, blob in enumerate(_blobs_of(node, weights)):
                 if blob.present or node.params[k].owner is None:
@@ -113,6 +115,17 @@ def match(graph: Graph, weights: Weights | None) -> Port:
     raise_all(problems)
     names = {node.name for node in graph.nodes}
     return Port(graph, blobs, tuple(name for name in weights or () if name not in names))
+
+
+def _check_name(node: Node, first: Node) -> None:
+    """Refuse a second layer of a name: Caffe fills the first (CopyTrainedLayersFrom), and the rest stay as drawn."""
+    if first is not node and any(param.owner is None for param in node.params):
+        raise WeightsMismatch(
+            node.label,
+            f"has the name of {first.label}, and weights of its own",
+            "Caffe finds weights by layer name and loads them into the first layer of that name only",
+            "give one of them another name, in the net and in the weights",
+        )
 
 
 def _blobs_of(node: Node, weights: Weights | None) -> tuple[Blob, ...]:

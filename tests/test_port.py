@@ -10,6 +10,7 @@ import pytest
 
 from caffeport.caffe.net import parse_net
 from caffeport.caffe.weights import open_weights
+from caffeport.caffe.write import write_binary
 from caffeport.errors import WeightsMismatch
 from caffeport.graph import build
 from caffeport.port import match, open_port
@@ -60,3 +61,17 @@ def test_what_told_the_shape_of_an_input_is_noted() -> None:
 def test_a_net_with_parameters_needs_weights() -> None:
     with pytest.raises(WeightsMismatch, match=r"needs 2 blobs of weights; give a \.caffemodel"):
         match(build(parse_net(SHARED)).alone(build(parse_net(SHARED)).nodes[1]), None)
+
+
+def test_weights_for_two_layers_of_one_name_are_refused(tmp_path: Path) -> None:
+    """Caffe leaves the second one as its filler drew it, so there are no right numbers for it."""
+    twins = SHARED.replace('name: "c" type', 'name: "a" type')
+    file = tmp_path / "net.caffemodel"
+    values = [np.eye(4, dtype=np.float32), np.ones(4, np.float32)]
+    write_binary(parse_net(twins).message, {"a": values}, file)
+    assert set(match(build(parse_net(twins)), open_weights(file)).blobs) == {(1, 0), (1, 1)}  # shared: one owner
+    alone = twins.replace('name: "w"', "").replace('name: "b"', "")
+    with pytest.raises(
+        WeightsMismatch, match=r"layer 'a' .*: has the name of .*:3: layer 'a' .*first layer of that name"
+    ):
+        match(build(parse_net(alone)), open_weights(file))
