@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import as_completed
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from caffeport.data.packed import FORMAT, INDEX, PICTURES, Index, PackedPictures, is_pack
+from caffeport.data.processes import processes
 from caffeport.data.source import SHOWN, Label, Source, check_unique
 from caffeport.errors import CaffeportError, Problems, Refused, UnreadableFile
 from caffeport.transform.apply import sized
+from caffeport.transform.needs import MissingPackage
 from caffeport.transform.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
@@ -72,6 +72,8 @@ class Job:
                 item = self.source[place]
                 label = item.label
                 block[row] = packable(self.prep, item.picture(self.prep), item.where, self.shape[1:])
+            except MissingPackage:
+                raise
             except CaffeportError as error:
                 whole = isinstance(error, Problems)  # which has no place of its own
                 broken.append((place, "" if whole else error.where, str(error) if whole else error.what))
@@ -170,7 +172,7 @@ def _begin(partial: Path, source: Source, prep: Preprocessing, shape: tuple[int,
     partial.parent.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(partial.parent).free
     if size > free:
-        raise Refused(os.fspath(partial), f"{size / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB free")
+        raise Refused(os.fspath(partial), f"{size:,} bytes are needed and {free:,} are free")
     partial.mkdir()
     with open(partial / PICTURES, "wb") as stream:
         stream.truncate(size)
@@ -220,35 +222,9 @@ def _run_all(job: Job, done: dict[int, Done], partial: Path, workers: int, progr
 
 def _in_processes(job: Job, chunks: list[int], workers: int) -> Iterator[Done]:
     """Chunks as they are finished. Raises CaffeportError where a worker was killed."""
-    # Spawned, not forked: the caller may hold threads (torch, OpenCV) and open databases.
-    context = multiprocessing.get_context("spawn")
-    try:
-        with ProcessPoolExecutor(workers, context, initializer=_start, initargs=(job,)) as pool:
-            futures: list[Future[Done]] = [pool.submit(_work, chunk) for chunk in chunks]
-            try:
-                for future in as_completed(futures):
-                    yield future.result()
-            finally:
-                pool.shutdown(wait=True, cancel_futures=True)
-    except BrokenProcessPool:
-        raise CaffeportError(job.source.name, "a worker process died", todo="run it again: it goes on") from None
-
-
-_JOB: list[Job] = []
-
-
-def _start(job: Job) -> None:
-    """Once a worker: take the job, and keep OpenCV from starting threads of its own beside the other workers."""
-    _JOB[:] = [job]
-    try:
-        import cv2
-    except ImportError:
-        return  # whoever needs it says so
-    cv2.setNumThreads(1)
-
-
-def _work(chunk: int) -> Done:
-    return _JOB[0].run(chunk)
+    with processes(workers, job.run, job.source.name) as submit:
+        for future in as_completed([submit(chunk) for chunk in chunks]):
+            yield future.result()
 
 
 def _index(job: Job, done: dict[int, Done], leave_out_broken: bool) -> Index:
@@ -260,7 +236,7 @@ def _index(job: Job, done: dict[int, Done], leave_out_broken: bool) -> Index:
         summary = Refused(
             job.source.name,
             f"{len(broken)} of {job.shape[0]} pictures cannot be packed",
-            todo="leave out what is broken",
+            todo="mend them, or give --leave-out-broken",
         )
         raise Problems([summary, *told])
     labels = [label for result in results for label in result.labels]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from caffeport.errors import Refused
-from caffeport.predict.needs import need
+from caffeport.transform.needs import need
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from caffeport.predict.needs import need
+from caffeport.transform.needs import need
 
 if TYPE_CHECKING:
     from caffeport.evaluate.run import Evaluation, View

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from caffeport.errors import Refused
 from caffeport.evaluate.plots import Plots, draw
 from caffeport.files import replacing
-from caffeport.predict.needs import need
+from caffeport.transform.needs import need
 from caffeport.version import __version__
 
 if TYPE_CHECKING:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from caffeport.data.processes import processes
 from caffeport.data.source import Label, Source
 from caffeport.errors import CaffeportError
 from caffeport.transform.apply import sized
+from caffeport.transform.needs import MissingPackage
 from caffeport.transform.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ class Work:
             item = self.source[place]
             label = item.label
             kind, array = self._array(item)
+        except MissingPackage:
+            raise
         except CaffeportError as error:
             return Decoded(place, self.source.keys[place], label, "", None, str(error))
         return Decoded(place, item.key, label, kind, array)
@@ -77,42 +79,33 @@ class Work:
         return SIZED, sized(self.prep, picture)
 
 
-def decode(work: Work, places: Sequence[int], processes: int = 0) -> Iterator[Decoded]:
+def decode(work: Work, places: Sequence[int], workers: int = 0) -> Iterator[Decoded]:
     """Decode the items at `places`, in their order.
 
-    `processes` 0 takes a thread of this process beside the caller, where there is a second core. Raises CaffeportError
-    where a worker process dies.
+    `workers` 0 takes a thread of this process beside the caller, where there is a second core. Raises CaffeportError
+    where a worker process dies, MissingPackage where no picture could be decoded.
     """
     tasks = [places[start : start + TASK] for start in range(0, len(places), TASK)]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if processes == 0 and (cores == 1 or len(tasks) < 2):
+    if workers == 0 and (cores == 1 or len(tasks) < 2):
         for place in places:
             yield work.one(place)
-        return
-    if processes == 0:
+    elif workers == 0:
         with ThreadPoolExecutor(min(cores - 1, 4)) as threads:
-            yield from _ahead(threads, work.run, tasks, 2 * cores)
-        return
-    # Spawned, not forked: this process holds torch's threads and open databases.
-    context = multiprocessing.get_context("spawn")
-    try:
-        with ProcessPoolExecutor(processes, context, initializer=_start, initargs=(work,)) as pool:
-            yield from _ahead(pool, _run, tasks, 3 * processes)
-    except BrokenProcessPool:
-        raise CaffeportError(
-            work.source.name, "a process that decodes died", "", "run again, with --workers 0"
-        ) from None
+            yield from _ahead(lambda task: threads.submit(work.run, task), tasks, 2 * cores)
+    else:
+        with processes(workers, work.run, work.source.name) as submit:
+            yield from _ahead(submit, tasks, 3 * workers)
 
 
 def _ahead(
-    pool: Executor, function: Callable[[Sequence[int]], list[Decoded]], tasks: list[Sequence[int]], window: int
+    submit: Callable[[Sequence[int]], Future[list[Decoded]]], tasks: Iterable[Sequence[int]], window: int
 ) -> Iterator[Decoded]:
     """Results in order, with at most `window` tasks under way: memory stays bounded."""
     waiting: deque[Future[list[Decoded]]] = deque()
-    left = iter(tasks)
     try:
-        for task in left:
-            waiting.append(pool.submit(function, task))
+        for task in tasks:
+            waiting.append(submit(task))
             if len(waiting) >= window:
                 yield from waiting.popleft().result()
         while waiting:
@@ -120,20 +113,3 @@ def _ahead(
     finally:
         for future in waiting:
             future.cancel()
-
-
-_WORK: list[Work] = []
-
-
-def _start(work: Work) -> None:
-    """Once a process: take the work, and keep OpenCV from starting threads beside the other processes."""
-    _WORK[:] = [work]
-    try:
-        import cv2
-    except ImportError:
-        return  # whoever needs it says so
-    cv2.setNumThreads(1)
-
-
-def _run(places: Sequence[int]) -> list[Decoded]:
-    return _WORK[0].run(places)

@@ -14,7 +14,7 @@ import numpy as np
 
 from caffeport.errors import Refused
 from caffeport.files import replacing
-from caffeport.predict.needs import need
+from caffeport.transform.needs import need
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,6 +23,14 @@ if TYPE_CHECKING:
 
 FORMATS: Final = (".npz", ".parquet")
 ROWS: Final = 1024
+
+
+def check_features(target: Path) -> None:
+    """Raise Refused for a suffix that features do not have, MissingPackage where its package is not there."""
+    if target.suffix.lower() not in FORMATS:
+        raise Refused(str(target), f"no features have the suffix {target.suffix!r}", " or ".join(FORMATS))
+    if target.suffix.lower() == ".parquet":
+        need("pyarrow", str(target))
 
 
 class Column(NamedTuple):
@@ -43,8 +51,7 @@ class Features:
         self, target: Path, settings: Mapping[str, Any], blobs: Sequence[str], each_crop: bool = False
     ) -> None:
         """Begin, or go on where a stopped run was. Raises Refused where that run had other settings."""
-        if target.suffix.lower() not in FORMATS:
-            raise Refused(str(target), f"no features have the suffix {target.suffix!r}", f"{' or '.join(FORMATS)}")
+        check_features(target)
         self.target, self.blobs, self.each_crop = target, tuple(blobs), each_crop
         self.folder = target.with_name(f"{target.name}.partial")
         self.names: list[str] = []

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 from caffeport.data.hdf5 import read_text
 from caffeport.errors import Refused, UnreadableFile
 from caffeport.files import replacing
-from caffeport.predict.needs import need
+from caffeport.transform.needs import need
 
 if TYPE_CHECKING:
     from caffeport.predict.predictor import Prediction
@@ -89,9 +89,9 @@ class Journal:
         self._file.flush()
 
     def close(self, done: bool) -> None:
-        """Close; the journal goes once its table is written."""
+        """Close; the journal goes once its table is written, or where it holds nothing."""
         self._file.close()
-        if done:
+        if done or not self.rows:
             self.path.unlink()
 
 
@@ -112,16 +112,18 @@ def read_table(path: str | os.PathLike[str]) -> list[Row]:
 
 
 def check_format(target: Path) -> str:
-    """The suffix. Raises Refused for one that no table has."""
+    """The suffix. Raises Refused for one that no table has, MissingPackage where its package is not there."""
     suffix = target.suffix.lower()
     if suffix not in FORMATS:
         raise Refused(str(target), f"no table has the suffix {target.suffix!r}", f"there are {', '.join(FORMATS)}")
+    if suffix == ".parquet":
+        need("pyarrow", str(target))
     return suffix
 
 
 def columns_of(rows: Sequence[Row]) -> list[str]:
     """All columns, in the order in which they first appear, labels behind the name."""
-    names = list(dict.fromkeys(name for row in rows for name in row))
+    names = list(dict.fromkeys(name for row in rows for name in row)) or ["name"]
     return sorted(names, key=lambda name: (name != "name", not name.startswith("label")))
 
 
