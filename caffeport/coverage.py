@@ -12,14 +12,12 @@ from typing import Any
 
 from caffeport.caffe.deploy import deploy, needs_deploy
 from caffeport.caffe.net import build_net
-from caffeport.caffe.text import parse_text
+from caffeport.caffe.text import MAX_BYTES, parse_text
 from caffeport.caffe.tree import Message
 from caffeport.errors import CaffeportError, Refused, UnknownLayer, UnreadableFile
 from caffeport.graph import build
 from caffeport.layers import Shape
 
-#: Nets larger than this are not read: a net definition is some kilobytes of text.
-MOST_BYTES = 16 << 20
 #: What net definitions are called (py-faster-rcnn has test.pt).
 SUFFIXES = (".prototxt", ".pt")
 #: Told where a net does not state the shape of an input: a picture, or what detectors call their other inputs.
@@ -78,14 +76,14 @@ def coverage(path: Path) -> Coverage:
 def _nets(path: Path) -> Iterator[tuple[str, bytes]]:
     if path.is_dir():
         for file in sorted(path.rglob("*")):
-            if file.suffix in SUFFIXES and file.stat().st_size <= MOST_BYTES:
+            if file.suffix in SUFFIXES and file.stat().st_size <= MAX_BYTES:
                 yield str(file), file.read_bytes()
         return
     try:
         with tarfile.open(path) as archive:
             for member in archive:
                 # Members are read, never extracted; a link or a device has no content to read.
-                stream = archive.extractfile(member) if member.isfile() and member.size <= MOST_BYTES else None
+                stream = archive.extractfile(member) if member.isfile() and member.size <= MAX_BYTES else None
                 if stream is not None and member.name.endswith(SUFFIXES):
                     yield member.name, stream.read()
     except (OSError, tarfile.TarError) as error:

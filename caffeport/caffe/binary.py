@@ -20,6 +20,10 @@ _LAYER_TYPE: Final = 2
 """LayerParameter.type, read ahead of the rest since it says which fork's fields are meant."""
 
 
+MAX_FIELDS: Final = 500_000
+"""How many values one file's tree may hold: each takes a hundred times the bytes that a file needs to claim it."""
+
+
 class Raw(bytes):
     """The payload of a field that no schema knows; `kind` is its wire type, so that it can be written again."""
 
@@ -46,20 +50,55 @@ def parse_binary(data: bytes, message: str = "NetParameter", file: str = "<bytes
 
 def read_message(wire: Wire, message: str, begin: int, end: int) -> Message:
     """Read the message of that schema type in `begin:end`. Raises UnreadableFile on broken bytes."""
-    return _message(wire, message, begin, end, begin, 0)
+    return _Tree(wire).message(message, begin, end, begin, 0)
 
 
-def _message(wire: Wire, name: str, begin: int, end: int, tag: int, depth: int) -> Message:
-    if depth > w.MAX_DEPTH:
-        wire.fail(tag, f"messages nest deeper than {w.MAX_DEPTH}")
-    find = _finder(wire, name, begin, end)
-    fields: list[Field] = []
-    for piece in wire.fields(begin, end):
-        if name == "BlobProto" and piece.number in BLOB_PAYLOADS:
-            continue
-        known = find(piece.number)
-        fields += _known(wire, piece, known, depth) if known and _agrees(piece, known) else [_unknown(wire, piece)]
-    return Message(tuple(fields), wire.where(tag))
+class _Tree:
+    """One reading of a file; `left` is how many more values its tree may hold."""
+
+    def __init__(self, wire: Wire) -> None:
+        self.wire, self.left = wire, MAX_FIELDS
+
+    def message(self, name: str, begin: int, end: int, tag: int, depth: int) -> Message:
+        if depth > w.MAX_DEPTH:
+            self.wire.fail(tag, f"messages nest deeper than {w.MAX_DEPTH}")
+        find = _finder(self.wire, name, begin, end)
+        fields: list[Field] = []
+        for piece in self.wire.fields(begin, end):
+            if name == "BlobProto" and piece.number in BLOB_PAYLOADS:
+                continue
+            known = find(piece.number)
+            declared = known if known and _agrees(piece, known) else None
+            self.left -= _most_values(piece, declared)
+            if self.left < 0:
+                self.wire.fail(piece.tag, f"more than {MAX_FIELDS} values stand outside of arrays")
+            fields += self.known(piece, declared, depth) if declared else [_unknown(self.wire, piece)]
+        return Message(tuple(fields), self.wire.where(tag))
+
+    def known(self, piece: Piece, known: FieldType, depth: int) -> Iterator[Field]:
+        """The values of a declared field: one, or as many as a packed array or a run holds."""
+        where = self.wire.where(piece.tag)
+        if Schema.load().kind(known.type) == "message":
+            yield Field(known.name, self.message(known.type, piece.begin, piece.end, piece.tag, depth + 1), where)
+            return
+        values: list[Scalar]
+        if known.type == "string":
+            values = [self.wire.text_in(piece)]
+        elif known.type == "bytes":
+            values = [self.wire.data[piece.begin : piece.end]]
+        elif known.type in ("float", "double"):
+            values = list(self.wire.fixed_in(piece, known.type[0]))
+        else:
+            values = [_integer(value, known.type) for value in self.wire.varints_in(piece)]
+        for value in values:
+            yield Field(known.name, value, where)
+
+
+def _most_values(piece: Piece, known: FieldType | None) -> int:
+    """The most values that a field can hold, told before any of them is read."""
+    whole = known is None or known.type in ("string", "bytes") or Schema.load().kind(known.type) == "message"
+    width = {"float": 4, "double": 8}.get(known.type, 1) if known else 1
+    return 1 if whole else max(1, (piece.end - piece.begin) // width)
 
 
 def _finder(wire: Wire, name: str, begin: int, end: int) -> Callable[[int], FieldType | None]:
@@ -84,26 +123,6 @@ def _agrees(piece: Piece, known: FieldType) -> bool:
         return piece.kind == w.FIXED64
     scalar = Schema.load().kind(known.type) != "message" and known.type not in ("string", "bytes")
     return piece.kind == w.VARINT and scalar
-
-
-def _known(wire: Wire, piece: Piece, known: FieldType, depth: int) -> Iterator[Field]:
-    """The values of a declared field: one, or as many as a packed array or a run holds."""
-    where = wire.where(piece.tag)
-    if Schema.load().kind(known.type) == "message":
-        inner = _message(wire, known.type, piece.begin, piece.end, piece.tag, depth + 1)
-        yield Field(known.name, inner, where)
-        return
-    values: list[Scalar]
-    if known.type == "string":
-        values = [wire.text_in(piece)]
-    elif known.type == "bytes":
-        values = [wire.data[piece.begin : piece.end]]
-    elif known.type in ("float", "double"):
-        values = list(wire.fixed_in(piece, known.type[0]))
-    else:
-        values = [_integer(value, known.type) for value in wire.varints_in(piece)]
-    for value in values:
-        yield Field(known.name, value, where)
 
 
 def _integer(value: int, type_name: str) -> Scalar:

@@ -16,7 +16,7 @@ from caffeport.caffe.tree import Field, Message, Token, Where
 from caffeport.errors import UnreadableFile
 
 MAX_DEPTH = 100  # as protobuf's own reader
-MAX_BYTES = 64 << 20  # the largest real net definition is under 1 MiB
+MAX_BYTES = 16 << 20  # the largest real net definition is under 1 MiB, and a tree takes 50 times its text
 
 # Possessive quantifiers throughout: a pattern that fails never tries the same characters twice.
 _SKIP = r"(?:\s++|\#[^\n]*+)*+"
@@ -54,8 +54,7 @@ def read_text(path: str | PathLike[str]) -> Message:
             data = stream.read(MAX_BYTES + 1)
     except OSError as error:
         raise UnreadableFile(file, f"cannot be opened ({error.strerror})") from error
-    if len(data) > MAX_BYTES:
-        raise UnreadableFile(file, "too large for a net definition", f"at most {MAX_BYTES >> 20} MiB of text are read")
+    _check_size(len(data), file)
     if b"\0" in data:
         raise UnreadableFile(file, "holds NUL bytes, so it is no text", "a prototxt is plain text (UTF-8)")
     return parse_text(_decode(data), file)
@@ -63,7 +62,13 @@ def read_text(path: str | PathLike[str]) -> Message:
 
 def parse_text(text: str, file: str = "<text>") -> Message:
     """Read text format into a tree; raises UnreadableFile naming the line, what was found and what was expected."""
+    _check_size(len(text), file)
     return _Reader(text, file).run()
+
+
+def _check_size(size: int, file: str) -> None:
+    if size > MAX_BYTES:
+        raise UnreadableFile(file, "too large for a net definition", f"at most {MAX_BYTES >> 20} MiB of text are read")
 
 
 def _decode(data: bytes) -> str:

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from caffeport.caffe import wire as w
 from caffeport.caffe.blob import Blob, WireBlob
@@ -27,6 +27,9 @@ V2_NAME, V2_TYPE, V2_BLOBS = 1, 2, 7
 V1_NESTED, V1_NAME, V1_TYPE, V1_BLOBS = 1, 4, 5, 6
 V0_NAME, V0_TYPE, V0_BLOBS = 1, 2, 50
 STATE_ITER, STATE_NET, STATE_HISTORY, STATE_STEP = 1, 2, 3, 4
+
+MAX_BLOBS: Final = 50_000
+"""How many layers a file may list, and blobs a layer: two bytes claim one, and an entry here takes a hundred."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +106,18 @@ def open_weights(path: str | os.PathLike[str]) -> Weights:
         elif piece.kind == w.VARINT and piece.number == NET_NAME:
             # SolverState and BlobProto both begin with a number where a net has its name.
             raise UnreadableFile(wire.file, "is a solver state or a mean file, not a net's weights")
+        _check_number(wire, piece, max(len(old), len(new)))
     if old:  # Caffe ignores `layer` where there are `layers` (UpgradeV1Net)
         found = [_old_layer(wire, piece) for piece in old]
         return Weights(wire.file, [layer for layer, _ in found], max(found, key=lambda pair: pair[1] == "V0")[1])
     if not new:
         raise UnreadableFile(wire.file, "holds no layers", todo="the file is cut short or not a .caffemodel")
     return Weights(wire.file, [_new_layer(wire, piece) for piece in new], "V2")
+
+
+def _check_number(wire: Wire, piece: Piece, number: int) -> None:
+    if number > MAX_BLOBS:
+        wire.fail(piece.tag, f"more than {MAX_BLOBS} layers or blobs are listed")
 
 
 def _new_layer(wire: Wire, layer: Piece) -> StoredLayer:
@@ -131,6 +140,7 @@ def _index(wire: Wire, layer: Piece, name_number: int, type_number: int, blobs_n
     for piece in wire.fields(layer.begin, layer.end):
         if piece.number == blobs_number and piece.kind == w.BYTES:
             places.append(piece)
+            _check_number(wire, piece, len(places))
         elif piece.number == name_number and piece.kind == w.BYTES:
             name = wire.text_in(piece)
         elif piece.number == type_number and piece.kind == w.BYTES:
@@ -173,6 +183,7 @@ def open_solverstate(path: str | os.PathLike[str]) -> SolverState:
             net = wire.text_in(piece)
         elif piece.number == STATE_HISTORY and piece.kind == w.BYTES:
             history.append(WireBlob(wire, piece.begin, piece.end, f"history blob {len(history)}"))
+            _check_number(wire, piece, len(history))
     if not seen:
         raise UnreadableFile(wire.file, "is no solver state: it names no iteration")
     return SolverState(wire.file, numbers[STATE_ITER], net, numbers[STATE_STEP], tuple(history))

@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from caffeport.caffe.binary import parse_binary
+from caffeport.caffe.binary import MAX_FIELDS, parse_binary
 from caffeport.caffe.blob import WireBlob
 from caffeport.caffe.deploy import deploy
 from caffeport.caffe.net import build_net, parse_net, read_net
-from caffeport.caffe.weights import open_solverstate, open_weights, read_mean
+from caffeport.caffe.text import MAX_BYTES, parse_text
+from caffeport.caffe.weights import MAX_BLOBS, open_solverstate, open_weights, read_mean
 from caffeport.caffe.wire import Wire
 from caffeport.errors import CaffeportError, UnreadableFile
 
@@ -153,6 +154,31 @@ def test_claims_of_size_allocate_nothing(tmp_path: Path) -> None:
         with pytest.raises(UnreadableFile):
             [one.numpy() for blobs in open_weights(path).values() for one in blobs]
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000, "kilobytes"
+
+
+@pytest.mark.parametrize(
+    ("reader", "content"),
+    [
+        pytest.param(open_weights, sized(100, b"") * (MAX_BLOBS + 1), id="empty layers"),
+        pytest.param(open_weights, sized(100, sized(7, b"") * (MAX_BLOBS + 1)), id="empty blobs"),
+        pytest.param(open_solverstate, tag(1, 0) + varint(1) + sized(3, b"") * (MAX_BLOBS + 1), id="empty history"),
+        pytest.param(read_net, sized(100, sized(5, bytes(4 * MAX_FIELDS + 4))), id="packed numbers"),
+        pytest.param(read_net, sized(100, sized(3, b"") * (MAX_FIELDS + 1)), id="empty strings"),
+    ],
+)
+def test_small_claims_of_many_things_are_counted(
+    tmp_path: Path, reader: Callable[[Path], object], content: bytes
+) -> None:
+    """Two bytes of a file can claim an object of two hundred: a file of 100 MB would fill 10 GB."""
+    path = tmp_path / "many"
+    path.write_bytes(content)
+    with pytest.raises(UnreadableFile, match=r"more than \d+ (values|layers or blobs)"):
+        reader(path)
+
+
+def test_text_of_any_origin_is_bounded() -> None:
+    with pytest.raises(UnreadableFile, match="too large for a net definition; at most 16 MiB"):
+        parse_text(" " * (MAX_BYTES + 1))
 
 
 def test_depth_bombs(tmp_path: Path) -> None:
