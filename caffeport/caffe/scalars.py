@@ -40,7 +40,7 @@ def to_float(value: Item, known: FieldType | None = None) -> float:
         if match:
             return float(match[0])
     if isinstance(value, float):
-        return value if known and known.type == "double" else _shortest(value)
+        return value if known and known.type == "double" else shortest(value)
     raise ValueError("a number is expected")
 
 
@@ -96,15 +96,16 @@ def _text_int(token: Token) -> int | None:
     return -number if sign else number
 
 
-def _shortest(value: float) -> float:
+def shortest(value: float) -> float:
     """The number with the fewest digits that is the same float32; one that is no float32 stays as it is."""
-    if not math.isfinite(value) or _as_float32(value) != value:
+    if not math.isfinite(value) or as_float32(value) != value:
         return value
     candidates = (float(f"{value:.{digits}g}") for digits in range(6, 10))
-    return next((short for short in candidates if _as_float32(short) == value), value)
+    return next((short for short in candidates if as_float32(short) == value), value)
 
 
-def _as_float32(value: float) -> float | None:
+def as_float32(value: float) -> float | None:
+    """The float32 next to a number; None beyond the largest."""
     try:
         return float(struct.unpack("<f", struct.pack("<f", value))[0])
     except OverflowError:

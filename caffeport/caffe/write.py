@@ -8,11 +8,11 @@ from __future__ import annotations
 import math
 import os
 import re
-import struct
 from collections.abc import Iterator
 from typing import Final
 
 from caffeport.caffe.encode import write_binary, write_mean, write_solverstate
+from caffeport.caffe.scalars import as_float32, shortest
 from caffeport.caffe.schema import FieldType, Schema
 from caffeport.caffe.tree import Field, Message, Scalar, Token
 from caffeport.errors import Refused
@@ -94,16 +94,5 @@ def short_float(value: float) -> str:
     """The shortest decimal that is the same float32, or the same float64 where the value is no float32."""
     if math.isnan(value) or math.isinf(value):
         return "nan" if math.isnan(value) else ("inf" if value > 0 else "-inf")
-    if abs(value) < 3.5e38 and _float32(value) == value:
-        for digits in range(6, 10):
-            text = f"{value:.{digits}g}"
-            if _float32(float(text)) == value:
-                return text
-    return repr(value)
-
-
-def _float32(value: float) -> float:
-    try:
-        return float(struct.unpack("<f", struct.pack("<f", value))[0])
-    except OverflowError:
-        return math.inf
+    # Nine digits tell every float32 from its neighbours; the shortest form has as many or fewer.
+    return f"{shortest(value):.9g}" if as_float32(value) == value else repr(value)
