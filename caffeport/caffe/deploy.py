@@ -83,16 +83,13 @@ def _for_use(net: Message) -> Message:
     learn; under which name they are shared stays.
     """
 
-    def cleaned(field: Field) -> Field:
-        if not isinstance(field.value, Message) or field.name not in ("layer", "param"):
-            return field
-        if field.name == "param":
-            names = field.value.all("name") + field.value.all("share_mode")
-            return replace(field, value=replace(field.value, fields=names))
-        layer = field.value.without("phase")
-        return replace(field, value=replace(layer, fields=tuple(map(cleaned, layer.fields))))
+    def names(param: Message) -> Message:
+        return replace(param, fields=param.all("name") + param.all("share_mode"))
 
-    return replace(net, fields=tuple(map(cleaned, net.without("bn_stats_batch_size").fields)))
+    def cleaned(layer: Message) -> Message:
+        return layer.without("phase").changed("param", names)
+
+    return net.without("bn_stats_batch_size").changed("layer", cleaned)
 
 
 def _stages(net: Message) -> set[str]:

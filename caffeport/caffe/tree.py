@@ -6,7 +6,7 @@ Nothing that a file holds is dropped on the way: a field that no schema knows is
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TypeAlias, Union
 
@@ -68,3 +68,13 @@ class Message:
     def plus(self, *fields: Field) -> Message:
         """The same message with more fields at its end."""
         return replace(self, fields=self.fields + fields)
+
+    def changed(self, name: str, change: Callable[[Message], Message]) -> Message:
+        """The same message with each message of that name in it changed."""
+        fields = (
+            replace(field, value=change(field.value))
+            if field.name == name and isinstance(field.value, Message)
+            else field
+            for field in self.fields
+        )
+        return replace(self, fields=tuple(fields))

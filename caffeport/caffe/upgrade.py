@@ -69,15 +69,15 @@ def upgrade_net(net: Message) -> Message:
 
 def _each_layer(net: Message, upgrade: Callable[[Message], Message], problems: list[CaffeportError]) -> Message:
     """The net with a function applied to each of its old layers; what it raises is collected."""
-    fields: list[Field] = []
-    for field in net.fields:
-        if field.name == "layers" and isinstance(field.value, Message):
-            try:
-                field = replace(field, value=upgrade(field.value))
-            except CaffeportError as error:
-                problems.append(error)
-        fields.append(field)
-    return replace(net, fields=tuple(fields))
+
+    def upgraded(layer: Message) -> Message:
+        try:
+            return upgrade(layer)
+        except CaffeportError as error:
+            problems.append(error)
+            return layer
+
+    return net.changed("layers", upgraded)
 
 
 def upgrade_v1_layer(layer: Message) -> Message:
@@ -173,25 +173,15 @@ def _inputs(net: Message) -> Message:
 def _batch_norms(net: Message) -> Message:
     """Set lr_mult and decay_mult to zero where a BatchNorm lists three parameters (UpgradeNetBatchNorm)."""
 
-    def fixed(layer: Message) -> Message:
-        if _text(layer.all("type")) != "BatchNorm" or len(list(layer.messages("param"))) != 3:
-            return layer
-        fields = []
-        for field in layer.fields:
-            if field.name == "param" and isinstance(field.value, Message):
-                kept = field.value.without("lr_mult", "decay_mult")
-                zeros = (Field("lr_mult", 0.0, field.where), Field("decay_mult", 0.0, field.where))
-                field = replace(field, value=kept.plus(*zeros))
-            fields.append(field)
-        return replace(layer, fields=tuple(fields))
+    def zeroed(param: Message) -> Message:
+        zeros = (Field(name, 0.0, param.where) for name in ("lr_mult", "decay_mult"))
+        return param.without("lr_mult", "decay_mult").plus(*zeros)
 
-    return replace(
-        net,
-        fields=tuple(
-            replace(f, value=fixed(f.value)) if f.name == "layer" and isinstance(f.value, Message) else f
-            for f in net.fields
-        ),
-    )
+    def fixed(layer: Message) -> Message:
+        three = _text(layer.all("type")) == "BatchNorm" and len(list(layer.messages("param"))) == 3
+        return layer.changed("param", zeroed) if three else layer
+
+    return net.changed("layer", fixed)
 
 
 def _text(fields: Sequence[Field]) -> str:
