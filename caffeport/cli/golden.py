@@ -21,13 +21,15 @@ def command() -> None:
 @click.option("--case", default="golden-case", show_default=True, help="The folder that the script writes.")
 def script(net: Path, weights: Path | None, output: Path, phase: str, backward: bool, case: str) -> None:
     """Write a recorder for NET and WEIGHTS: one script for Python 2.7 or 3 that needs numpy and pycaffe only."""
+    from shlex import quote
+
     from caffeport.verify.recorder import write_script
 
     write_script(net, weights, output, phase=phase, backward=backward, case=case)
     click.echo(
         f"{output}: run it beside {net.name}{f' and {weights.name}' if weights else ''} where Caffe runs, such as"
     )
-    click.echo(f'  docker run --rm -v "$PWD:/work" -w /work bvlc/caffe:cpu python {output.name}')
+    click.echo(f'  docker run --rm -v "$PWD:/work" -w /work bvlc/caffe:cpu python {quote(output.name)}')
 
 
 @command.command("check")

@@ -13,15 +13,13 @@ import click
 
 from caffeport.cli import recipe
 from caffeport.errors import CaffeportError, Refused
+from caffeport.verify import BACKENDS, WITNESSES
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from caffeport.verify.case import Case
     from caffeport.verify.run import Result
-
-BACKENDS = ("module", "source", "onnx")
-WITNESSES = ("source", "onnx", "opencv")
 
 
 @click.command("verify")
@@ -52,7 +50,8 @@ def command(
     compared on that case. With --input they are NET WEIGHTS, compared on a picture with witnesses: evidence, not Caffe;
     the picture is prepared as the options below say.
 
-    Exit code 0: everything agrees; 1: something does not; 2: a case is broken or its net refused.
+    Exit code 0: everything agrees; 1: something does not, or nothing could be compared; 2: a case is broken or its
+    net refused.
     """
     from caffeport.verify.report import check_format
 
@@ -60,6 +59,12 @@ def command(
         check_format(report)
     if golden is not None and picture is not None:
         raise Refused("--input", "is given with --golden", "one of the two")
+    if piece is not None and (golden or picture):
+        raise Refused("--bisect", "is given with --golden or --input", "it cuts cases that are verified by themselves")
+    if on and golden:
+        raise Refused("--on", "is given with --golden", "a file runs as what it is")
+    if any(value not in (None, (), False) for value in preparing.values()) and picture is None:
+        raise Refused("verify", "is told how to prepare a picture, and given none", "--input PICTURE")
     done = _Done(layers)
     if picture is not None:
         _witnesses(paths, picture, on, preparing, done)
@@ -91,11 +96,14 @@ class _Done:
 
         self.described.append(described)
         self.results += results
-        print_report({"kind": "golden", "cases": [described]}, self.out, self.layers)
+        print_report({"kind": self.kind, "cases": [described]}, self.out, self.layers)
 
     def refuse(self, error: CaffeportError) -> None:
+        from caffeport.verify.report.view import printable
+
         self.refused.append(str(error))
-        self.out.print(f"REFUSED  {error}", markup=False, style="red")
+        said = "\n         ".join(printable(line) for line in str(error).splitlines())
+        self.out.print(f"REFUSED  {said}", markup=False, style="red")
 
     def finish(self, reports: Sequence[Path], json_file: Path | None) -> None:
         """Print the totals, write the reports, and leave with the exit code."""
@@ -103,8 +111,6 @@ class _Done:
         from caffeport.verify.report import make_report, render_json, write_report
 
         _summary(self.results, self.refused, self.out, "Caffe" if self.kind == "golden" else "the port")
-        if self.kind == "evidence":
-            self.out.print("Witnesses are evidence, not Caffe: only a case recorded by real Caffe is proof.")
         whole = make_report(self.described, self.refused, self.kind)
         for path in reports:
             if path == json_file:
@@ -193,7 +199,7 @@ def _summary(found: list[Result], refused: list[str], out: Console, oracle: str)
     for backend in dict.fromkeys(result.backend for result in found):
         ran = [result for result in found if result.backend == backend]
         done = [result for result in ran if not result.skipped]
-        agreeing = sum(result.passed for result in done)
+        agreeing = sum(result.agrees for result in done)
         numbers = sum(len(result.comparisons) for result in done)
         skipped = f", {len(ran) - len(done)} cannot run there" if len(ran) > len(done) else ""
         said = f"{backend}: {agreeing} of {len(done)} cases agree with {oracle} ({numbers:,} comparisons{skipped})"

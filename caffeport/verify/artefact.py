@@ -9,6 +9,7 @@ import warnings
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from caffeport.artefacts import checkpoint
+from caffeport.artefacts.provenance import sha256
 from caffeport.caffe.net import NetDef, parse_net
 from caffeport.emit.names import name_graph
 from caffeport.errors import BadCase, Refused, Unportable, UnreadableFile, WeightsMismatch
@@ -26,7 +28,13 @@ from caffeport.verify.backends import Arrays, Backend, Tops, Torch, lend, stops
 from caffeport.verify.case import Case
 from caffeport.verify.run import Result, Run
 
+_REAL = frozenset({torch.float16, torch.float32, torch.float64})
 SUFFIXES = (".pt", ".safetensors", ".py", ".pt2", ".onnx")
+#: What a program may raise when it is imported or loads its weights. Leaving the process with 0 would read as parity.
+_PROGRAM = (
+    *(SyntaxError, ImportError, NameError, AttributeError, OSError, ValueError, TypeError, LookupError),
+    *(RuntimeError, ArithmeticError, AssertionError, EOFError, pickle.UnpicklingError, SystemExit),
+)
 
 
 def verify_artefact(path: Path, case: Case) -> Result:
@@ -38,7 +46,7 @@ def verify_artefact(path: Path, case: Case) -> Result:
     """
     port, notes = open_artefact(path, case)
     result = Run(case).on(path.name, port)
-    return Result(result.case, path.name, result.comparisons, result.skipped, result.culprit, result.cause, notes)
+    return replace(result, notes=(*notes, *result.notes))
 
 
 def open_artefact(path: Path, case: Case) -> tuple[Backend, tuple[str, ...]]:
@@ -89,11 +97,13 @@ def _tensors(path: Path, case: Case) -> Opened:
 
 
 def _port(path: Path, graph: Graph, state: Mapping[str, Tensor]) -> Torch:
-    """A port with the tensors of a file."""
-    arrays = {key: tensor.detach().numpy() for key, tensor in state.items()}
+    """A port with the tensors of a file, which are real numbers: a complex part would be dropped in silence."""
+    odd = [f"{key!r} ({tensor.dtype})" for key, tensor in state.items() if tensor.dtype not in _REAL]
+    if odd:
+        raise WeightsMismatch(str(path), f"holds {odd[0]}", "float32, float64 and float16 are compared")
     try:
-        return Torch(graph, arrays)
-    except RuntimeError as error:
+        return Torch(graph, {key: tensor.detach().numpy() for key, tensor in state.items()})
+    except (RuntimeError, TypeError, NotImplementedError, AttributeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise WeightsMismatch(str(path), f"tensors and net disagree ({reason})") from None
 
@@ -116,7 +126,7 @@ def _source(path: Path, case: Case) -> Opened:
     program = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(program)
-    except (SyntaxError, ImportError, NameError, AttributeError, OSError, ValueError) as error:
+    except _PROGRAM as error:
         raise UnreadableFile(str(path), f"cannot be imported ({_line(error)})") from None
     load = getattr(program, "load", None)
     if not callable(load):
@@ -125,13 +135,16 @@ def _source(path: Path, case: Case) -> Opened:
         weights = beside or _saved(case, Path(folder))
         try:
             made = load(weights)
-        except (RuntimeError, KeyError, OSError) as error:
+        except _PROGRAM as error:
             raise WeightsMismatch(str(path), f"does not load {weights.name} ({_line(error)})") from None
     names = name_graph(case.graph)
     missing = [name for name in names.modules.values() if not hasattr(made, name)]
     if missing or not isinstance(made, nn.Module):
         raise BadCase(str(path), f"has no layer {missing[0]!r}" if missing else "gives no module", "of the same net")
-    note = f"weights from {beside.name}" if beside else "weights of the case: none lie beside the source"
+    note = "weights of the case: none lie beside the source"
+    if beside:
+        status = beside.stat()
+        note = f"weights from {beside.name}, SHA-256 {sha256(beside, status.st_size, status.st_mtime_ns)}"
     return Torch(case.graph, {}, made=made.train(case.graph.net.phase == "TRAIN")), (note,)
 
 
@@ -156,9 +169,7 @@ def _exported(path: Path, case: Case) -> Opened:
     kept = [node for node in case.graph.computing if names.modules[node.index] in found]
     if not kept:
         raise BadCase(str(path), "has none of the case's layers", "the case must be of the same net")
-    missing = len(list(case.graph.computing)) - len(kept)
-    port = _Exported(case.graph, made, kept)
-    return port, (f"{missing} layers do nothing in the exported program and are not in it",) if missing else ()
+    return _Exported(case.graph, made, kept), ()
 
 
 @contextmanager
@@ -172,9 +183,11 @@ def _quiet() -> Iterator[None]:
 class _Exported(Torch):
     """An exported program: layers that the export dropped as doing nothing are not looked at."""
 
+    partial = True
+
     def __init__(self, graph: Graph, made: nn.Module, kept: Sequence[Node]) -> None:
         super().__init__(graph, {}, made=made)
-        self.kept, self.trains = kept, False
+        self.kept = kept
 
     @property
     def watched(self) -> Sequence[Node]:
@@ -199,13 +212,13 @@ def _onnx(path: Path, case: Case) -> Opened:
         model = onnx.load(path)
     except (DecodeError, OSError, onnx.checker.ValidationError, ValueError) as error:
         raise UnreadableFile(str(path), f"is no ONNX model ({_line(error)})") from None
-    port = OnnxFile(path, model, case.graph)
-    missing = len(port.made) - len(port.found)
-    return port, (f"{missing} blobs are not in the file by name",) if missing else ()
+    return OnnxFile(path, model, case.graph), ()
 
 
 class OnnxFile:
     """A shipped .onnx in ONNX Runtime; blobs are found in it by Caffe's names."""
+
+    partial = True
 
     def __init__(self, path: Path, model: Any, graph: Graph) -> None:
         from onnx import helper
@@ -215,7 +228,8 @@ class OnnxFile:
         self.made = {(node.index, k): value.name for node, k, value in computing}
         inside = {name for node in model.graph.node for name in node.output}
         self.found = {place: name for place, name in self.made.items() if name in inside}
-        lost = [value.name for value in graph.outputs if value.name not in inside]
+        given = {value.name for value in model.graph.output}
+        lost = [value.name for value in graph.outputs if value.name not in given]
         fed = {value.name for value in model.graph.input}
         wanted = {value.name for value in graph.inputs}
         if lost or fed != wanted:
@@ -223,7 +237,6 @@ class OnnxFile:
                 f"has no output {lost[0]!r}" if lost else f"has the inputs {sorted(fed)}, the net has {sorted(wanted)}"
             )
             raise BadCase(self.where, what, "the file must be of the same net, fed as Caffe was")
-        given = {value.name for value in model.graph.output}
         for name in dict.fromkeys(self.found.values()):
             if name not in given:
                 model.graph.output.append(helper.make_empty_tensor_value_info(name))
@@ -243,7 +256,7 @@ class OnnxFile:
         raise Unportable(node.label, "a shipped .onnx runs as a whole")
 
 
-def _line(error: Exception) -> str:
+def _line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 

@@ -19,6 +19,8 @@ from caffeport.emit.source import emit
 from caffeport.emit.torch import compile_source, module
 from caffeport.errors import CaffeportError
 from caffeport.graph import Graph, Node
+from caffeport.verify.compare import Comparison
+from caffeport.verify.returned import Place, by_place, ends_of, strays
 
 
 class CannotRun(CaffeportError):
@@ -28,13 +30,13 @@ class CannotRun(CaffeportError):
 Arrays = Mapping[str, np.ndarray]
 #: Initializers of fewer bytes stay in their model: shapes and the like, which ONNX Runtime wants to see.
 LENT_BYTES = 1 << 16
-#: Top k of node i.
-Place = tuple[int, int]
 Tops = dict[Place, np.ndarray]
 
 
 class Backend(Protocol):
-    """A way to run a graph: the whole of it, or one node alone."""
+    """A way to run a graph: the whole of it, or one node alone; a `partial` one may lack blobs and gradients."""
+
+    partial: bool
 
     def chain(self, inputs: Arrays) -> Tops:
         """Every top of every node, each read right after its layer ran."""
@@ -47,7 +49,10 @@ class Torch:
     """A port in torch, its weights shared with `state` unless it trains.
 
     `standalone` compiles the source that a user gets, its own classes included; `made` is a module loaded elsewhere.
+    `strays` tell, after a run, what the module returns that is not what its layers gave.
     """
+
+    partial = False
 
     def __init__(
         self,
@@ -57,7 +62,8 @@ class Torch:
         dtype: torch.dtype = torch.float32,
         made: nn.Module | None = None,
     ) -> None:
-        self.graph, self.dtype, self.trains = graph, dtype, True
+        self.graph, self.dtype = graph, dtype
+        self.strays: list[Comparison] = []
         self.names = name_graph(graph)
         own = graph.net.phase == "TRAIN"
         tensors = {key: torch.from_numpy(np.array(array) if own else _writable(array)) for key, array in state.items()}
@@ -106,12 +112,25 @@ class Torch:
         for node in self.graph.nodes:
             for k, value in enumerate(node.tops if node.layer.source else ()):
                 see((node.index, k), by_value[value])
-        hooks = [self.part(node).register_forward_hook(_catch(see, node)) for node in self.watched]
+        ends = ends_of(self.graph)
+        given: dict[Place, Tensor] = {}
+
+        def keep(place: Place, tensor: Tensor) -> None:
+            if place in ends:
+                given[place] = tensor
+            see(place, tensor)
+
+        hooks = [self.part(node).register_forward_hook(_catch(keep, node)) for node in self.watched]
         try:
-            self.module(*fed)
+            returned = by_place(self.module(*fed), ends)
         finally:
             for hook in hooks:
                 hook.remove()
+        if self.partial:
+            # An export drops layers that do nothing: what it returns stands for their tops.
+            for place in returned.keys() - given.keys():
+                keep(place, returned[place])
+        self.strays = list(strays(self.graph, ends, given, returned))
 
     @property
     def watched(self) -> Sequence[Node]:
@@ -140,11 +159,15 @@ def stops(where: str) -> Iterator[None]:
     """Turn what torch and ONNX Runtime raise in the middle of a run into `CannotRun`."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
-    kinds = (state.Fail, state.InvalidArgument, state.RuntimeException, state.InvalidGraph, state.NotImplemented)
+    kinds = (
+        *(state.Fail, state.InvalidArgument, state.RuntimeException, state.InvalidGraph, state.NotImplemented),
+        *(state.InvalidProtobuf, state.NoSuchFile, state.NoModel, state.EPFail),
+    )
     try:
         yield
-    except (RuntimeError, IndexError, ValueError, *kinds) as error:
-        raise CannotRun(where, f"the port does not run ({str(error).splitlines()[0][:300]})") from None
+    except (RuntimeError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError, *kinds) as error:
+        said = (str(error).splitlines() or [type(error).__name__])[0]
+        raise CannotRun(where, f"the port does not run ({said[:300]})") from None
 
 
 def _writable(array: np.ndarray) -> np.ndarray:
@@ -183,6 +206,8 @@ def _catch(see: Callable[[Place, Tensor], None], node: Node) -> Any:
 
 class Onnx:
     """A port in ONNX Runtime, on the CPU; the weights are lent to it, not copied."""
+
+    partial = False
 
     def __init__(self, graph: Graph, state: Arrays) -> None:
         self.graph, self.state = graph, state

@@ -13,7 +13,8 @@ import numpy as np
 
 from caffeport.errors import BadCase, Refused
 from caffeport.graph import Node
-from caffeport.verify.case import FORMAT, Case, find_weights, open_case
+from caffeport.verify import BACKENDS
+from caffeport.verify.case import FORMAT, Case, open_case
 from caffeport.verify.run import Result, Run, verify
 from caffeport.verify.single import input_name, write_single
 from caffeport.verify.suspect import stored_blobs
@@ -50,7 +51,8 @@ def bisect(case: Case, results: list[Result], out: Path) -> Piece:
     node = next((node for node in case.graph.computing if node.name == wrong.culprit), None)
     if node is None:
         raise Refused(str(case.folder), f"fails in {wrong.culprit!r}, which is no single layer", "send the whole case")
-    if out.exists():
+    out = out.absolute()
+    if out.name in ("", "..") or out.exists():
         raise Refused(str(out), "exists already")
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
@@ -63,7 +65,7 @@ def bisect(case: Case, results: list[Result], out: Path) -> Piece:
 
 
 def _fails(folder: Path, backend: str) -> bool:
-    on = backend if backend in ("module", "source", "onnx") else "module"
+    on = backend if backend in BACKENDS else "module"
     try:
         return any(not result.passed for result in verify(open_case(folder), (on,)))
     except BadCase:
@@ -72,9 +74,8 @@ def _fails(folder: Path, backend: str) -> bool:
 
 def _write(case: Case, node: Node, wrong: Result, folder: Path) -> None:
     run = Run(case)
-    bottoms = _bottoms(run, node)
     blobs = stored_blobs(run, node)
-    tops, bottoms = _tops(case, node, wrong, bottoms)
+    tops, bottoms = _tops(case, node, wrong, run.bottoms(node))
     write_single(node, bottoms, blobs, folder)
     inputs = dict(zip(node.definition.bottoms, bottoms, strict=True))
     place = len(inputs)
@@ -83,18 +84,6 @@ def _write(case: Case, node: Node, wrong: Result, folder: Path) -> None:
     arrays |= {f"top/{place}/{rest}": array for rest, array in tops.items()}
     np.savez_compressed(folder / "golden.npz", **arrays)  # type: ignore[arg-type]
     (folder / "meta.json").write_text(json.dumps(_meta(case, node, inputs), indent=1) + "\n")
-    if case.graph.net.phase == "TEST" and find_weights(folder) is None and blobs:
-        raise BadCase(str(folder), "could not be written")
-
-
-def _bottoms(run: Run, node: Node) -> list[np.ndarray]:
-    """Caffe's own bottoms; where only samples were recorded, the port's, which are right up to here."""
-    if not run.case.sampled:
-        return run.bottoms(node)
-    made = {
-        value.name: run.tops[n.index, k] for n in run.case.graph.nodes[: node.index] for k, value in enumerate(n.tops)
-    }
-    return [made[value.name] for value in node.bottoms]
 
 
 def _tops(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,15 +15,11 @@ from caffeport.caffe.net import read_net
 from caffeport.caffe.weights import open_weights
 from caffeport.errors import BadCase
 from caffeport.graph import Graph, Node, build
-from caffeport.layers.shapes import show
 from caffeport.port import match
 from caffeport.verify.draw import draw_inputs, draw_state
+from caffeport.verify.meta import FORMAT, META_BYTES, read_meta
 from caffeport.verify.npz import Npz
-
-#: The newest format of a case that is read; one without a number is of format 1.
-FORMAT = 1
-#: The largest meta.json that is read.
-META_BYTES = 16 << 20
+from caffeport.verify.recording import check_recording
 
 
 @dataclass(frozen=True)
@@ -49,7 +44,7 @@ class Case:
 
     @cached_property
     def sampled(self) -> bool:
-        """Whether tops were recorded by samples and statistics only."""
+        """Whether any top was recorded by samples and statistics only."""
         return any(name.startswith("top/") and name.endswith("/sample") for name in self.arrays)
 
     @cached_property
@@ -82,6 +77,28 @@ class Case:
     def top(self, node: Node, k: int) -> np.ndarray | None:
         """What Caffe had in a top right after the layer ran; None where the case records samples only."""
         return self.arrays.get(f"top/{self.places[node.index]}/{k}")
+
+    def recorded(self, name: str) -> tuple[Node, int]:
+        """The node and the position of the parameter that ``<layer's index>/<k>`` stands for.
+
+        Raises:
+            BadCase: there is no such layer or parameter.
+        """
+        place, _, k = name.partition("/")
+        node = self._by_place.get(place)
+        if node is None or not (k.isascii() and k.isdecimal()) or int(k) >= len(node.params):
+            raise BadCase(str(self.folder / "golden.npz"), f"has parameter {name}, which the net does not have")
+        return node, int(k)
+
+    @cached_property
+    def _by_place(self) -> dict[str, Node]:
+        """The nodes by their index in the recording, as names of arrays write it."""
+        return {str(place): self.graph.nodes[index] for index, place in self.places.items()}
+
+    @property
+    def has_gradients(self) -> bool:
+        """Whether gradients are recorded, or said to be."""
+        return bool(self.meta.get("backward")) or any(name.startswith(("dbottom/", "dparam/")) for name in self.arrays)
 
     @property
     def backward(self) -> bool:
@@ -122,11 +139,15 @@ def find_cases(path: Path) -> list[Path]:
 
 def _is_case(folder: Path) -> bool:
     """Whether a folder records a net layer by layer; solver runs and predictions are described otherwise."""
+    if (folder / "solver.prototxt").exists():
+        return False
     try:
-        described = '"layers"' in (folder / "meta.json").read_text(errors="replace")
+        with open(folder / "meta.json", encoding="utf-8", errors="replace") as stream:
+            text = stream.read(META_BYTES)
     except OSError:
         return False
-    return described and (folder / "net.prototxt").exists() and not (folder / "solver.prototxt").exists()
+    # What does not even end as JSON does, beside a recording, is a broken case: to be refused, not passed over.
+    return '"layers"' in text or (not text.rstrip().endswith("}") and (folder / "golden.npz").exists())
 
 
 def open_case(folder: Path) -> Case:
@@ -142,46 +163,13 @@ def open_case(folder: Path) -> Case:
     if not net.is_file():
         raise BadCase(str(folder), "has no net.prototxt", "a case has net.prototxt, meta.json and golden.npz")
     graph = build(read_net(net, phase=meta.get("phase", "TEST")))
+    check_recording(Case(folder, meta, arrays, graph, {}), arrays)
     weights = find_weights(folder)
     if weights is None and "seed" in meta:
         state = draw_state(graph, meta)
     else:
         state = match(graph, open_weights(weights) if weights else None).arrays()
-    case = Case(folder, meta, arrays, graph, state)
-    check_shapes(case, arrays)
-    return case
-
-
-def check_shapes(case: Case, arrays: Npz) -> None:
-    """Refuse a recording whose blobs are not those of the net.
-
-    Raises:
-        BadCase: with the first layer, blob and both shapes.
-    """
-    where = str(arrays.path)
-    for node in case.graph.nodes:
-        place = case.places[node.index]
-        for k, value in enumerate(node.tops):
-            name = f"top/{place}/{k}"
-            found = arrays.entries.get(name)
-            if found is None and f"{name}/sample" not in arrays:
-                missing = f"has no {name}, the top {value.blob!r} of layer {node.name!r}"
-                raise BadCase(where, missing, "every top is recorded")
-            # A top of another shape may be the port's mistake, and is compared; what is fed must fit the net.
-            if found is not None and found.shape != value.shape and node.layer.source:
-                own, recorded = show(value.shape), show(found.shape)
-                raise BadCase(where, f"input {value.blob!r} is {recorded}, the net wants {own}")
-    for value in case.graph.inputs:
-        found = arrays.entries.get(f"in/{value.blob}")
-        if found is not None and found.shape != value.shape:
-            raise BadCase(where, f"input {value.blob!r} is {show(found.shape)}, the net wants {show(value.shape)}")
-    tops = {f"top/{case.places[node.index]}/{k}" for node in case.graph.nodes for k in range(len(node.tops))}
-    blobs = {value.blob for node in case.graph.nodes for value in node.tops}
-    for name in arrays:
-        kind, _, rest = name.partition("/")
-        stem = name.removesuffix("/sample").removesuffix("/stats")
-        if (kind == "top" and stem not in tops) or (kind in ("in", "out", "seed", "dbottom") and rest not in blobs):
-            raise BadCase(where, f"has {name}, which the net does not have", "the recording is of another net")
+    return Case(folder, meta, arrays, graph, state)
 
 
 def find_weights(folder: Path) -> Path | None:
@@ -189,27 +177,4 @@ def find_weights(folder: Path) -> Path | None:
     return next((path for name in ("net.caffemodel", "net.caffemodel.h5") if (path := folder / name).exists()), None)
 
 
-def read_meta(path: Path) -> Mapping[str, Any]:
-    """A case's meta.json, checked.
-
-    Raises:
-        BadCase: it is missing, no JSON, without a list of layers, or of a newer format.
-    """
-    try:
-        if path.stat().st_size > META_BYTES:
-            raise BadCase(str(path), f"has {path.stat().st_size} bytes", f"at most {META_BYTES} are read")
-        meta = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise BadCase(str(path), f"cannot be read ({error})", "meta.json describes a case") from None
-    if not isinstance(meta, dict) or not isinstance(meta.get("layers"), list):
-        raise BadCase(str(path), "has no list of layers", "meta.json lists the layers that Caffe ran")
-    version = meta.get("format", 1)
-    if not isinstance(version, int) or version > FORMAT or version < 1:
-        raise BadCase(str(path), f"is of format {version!r}", f"this version reads up to {FORMAT}", "update caffeport")
-    for layer in meta["layers"]:
-        known = isinstance(layer, dict) and isinstance(layer.get("name"), str) and isinstance(layer.get("index"), int)
-        if not known:
-            raise BadCase(str(path), f"lists a layer as {str(layer)[:80]}", "each has a name and an index")
-    if "seed" in meta and not (isinstance(meta["seed"], int) and 0 <= meta["seed"] < 2**32 - 1):
-        raise BadCase(str(path), f"seed is {meta['seed']!r}", "a number from 0 to 4294967294 is possible")
-    return meta
+__all__ = ["FORMAT", "Case", "find_cases", "find_weights", "open_case"]

@@ -12,6 +12,8 @@ FORWARD = 1e-5
 GRADIENT = 1e-4
 #: In chain, so many times the port's own float32 rounding noise at that blob are allowed as well.
 NOISE_FACTOR = 10.0
+#: But not, forward, where that is more than this share of the blob's scale: such noise is no rounding.
+NOISE_MOST = 1e-2
 #: Values below this share of the blob's scale tell nothing by their relative difference.
 TELLING = 1e-3
 #: The histogram's bins: the difference as a share of the blob's scale, by halves of a power of ten from 1e-10 to 10.
@@ -36,6 +38,7 @@ class Comparison:
         mode: ``alone`` (fed Caffe's own bottoms) or ``chain`` (fed by the port's own layers).
         gradient: whether this is a gradient.
         count, beyond: how many values there are, and how many lie beyond `allowed`.
+        odd: how many values are NaN or infinite, and the same, on both sides.
         worst: the largest difference; `index`, `got`, `want`: where it is, and both values.
         relative: the largest difference as a share of Caffe's value, of values that are no less than `TELLING` of the
             scale; `relative_index`, `relative_got`, `relative_want` as above.
@@ -52,6 +55,7 @@ class Comparison:
     gradient: bool = False
     count: int = 0
     beyond: int = 0
+    odd: int = 0
     worst: float = 0.0
     index: tuple[int, ...] = ()
     got: float = 0.0
@@ -125,6 +129,7 @@ def compare(
     gradient: bool = False,
     noise: float | None = None,
     scale: float | None = None,
+    oracle: str = "Caffe",
 ) -> Comparison:
     """Compare the port's array with Caffe's, any shape; NaN passes only where both have it.
 
@@ -132,19 +137,17 @@ def compare(
         got, want: the port's and Caffe's array.
         layer, what, mode, gradient: see `Comparison`.
         noise: largest |float32 - float64| of the port at this blob; allowed `NOISE_FACTOR` times in chain.
-        scale: the blob's largest magnitude, where `want` is only a sample of it.
+        scale: the blob's largest finite magnitude, where `want` is only a sample of it.
+        oracle: whose array `want` is, for messages.
     """
     if got.shape != want.shape:
-        problem = f"shape is {got.shape}, Caffe has {want.shape}"
+        problem = f"shape is {got.shape}, {oracle} has {want.shape}"
         return Comparison(layer, what, mode, gradient, noise=noise, problem=problem)
     if want.size == 0:
         return Comparison(layer, what, mode, gradient, noise=noise)
     a, b = got.astype(np.float64), want.astype(np.float64)
-    finite = np.abs(b[np.isfinite(b)])
-    scale = float(finite.max(initial=0.0)) if scale is None else scale
-    allowed = scale * (GRADIENT if gradient else FORWARD)
-    if mode == "chain" and noise is not None:
-        allowed = max(allowed, NOISE_FACTOR * noise)
+    scale = magnitude(b) if scale is None else scale
+    allowed = _allowed(scale, mode, gradient, noise)
     difference = distance(a, b)
     place = _largest(difference)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -157,6 +160,7 @@ def compare(
         gradient,
         count=int(want.size),
         beyond=int((difference > allowed).sum()),
+        odd=int((~np.isfinite(b) & (difference == 0)).sum()),
         worst=float(difference[place]),
         index=place,
         got=float(a[place]),
@@ -172,6 +176,20 @@ def compare(
         noise=noise,
         histogram=_histogram(difference, scale),
     )
+
+
+def magnitude(array: np.ndarray) -> float:
+    """The largest finite magnitude in an array; 0 where there is none."""
+    return float(np.abs(array[np.isfinite(array)], dtype=np.float64).max(initial=0.0))
+
+
+def _allowed(scale: float, mode: str, gradient: bool, noise: float | None) -> float:
+    """The largest difference that passes, for a blob of this scale."""
+    rounding = NOISE_FACTOR * noise if mode == "chain" and noise is not None else 0.0
+    # A gradient may be nothing but rounding (of a bias that BatchNorm takes away again), in Caffe as well.
+    if gradient:
+        return max(scale * GRADIENT, rounding)
+    return max(scale * FORWARD, rounding if rounding <= scale * NOISE_MOST else 0.0)
 
 
 def distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -39,7 +39,10 @@ def draw_blob(rng: np.random.RandomState, type_: str, k: int, shape: Shape) -> n
 
 
 def draw_state(graph: Graph, meta: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Every parameter of the graph by state_dict key, drawn in the order of the file."""
+    """Every parameter of the graph by state_dict key, drawn in the order of the file.
+
+    The graph's size is the caller's to check: nothing but the net's own numbers says how much is drawn.
+    """
     rng = np.random.RandomState(meta["seed"])
     keys = name_graph(graph).state
     return {

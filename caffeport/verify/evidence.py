@@ -15,21 +15,21 @@ from caffeport.errors import CaffeportError, Refused, Unportable
 from caffeport.graph import Node, build
 from caffeport.port import Port
 from caffeport.transform.preprocessing import Preprocessing, Resize
-from caffeport.verify import opencv
-from caffeport.verify.backends import Arrays, Backend, CannotRun, Onnx, Place, Tops, Torch
-from caffeport.verify.compare import FORWARD, Comparison, compare, largest
+from caffeport.verify import WITNESSES, opencv
+from caffeport.verify.backends import Arrays, Backend, CannotRun, Onnx, Tops, Torch
+from caffeport.verify.compare import FORWARD, Comparison, Labels, compare
 from caffeport.verify.report.data import (
     Report,
+    agree,
     case_verdict,
     describe_file,
     describe_layer,
     describe_net,
     describe_result,
 )
-from caffeport.verify.run import Result, first_wrong, top_name
+from caffeport.verify.returned import Place
+from caffeport.verify.run import Result, first_wrong, noise_of, top_name
 from caffeport.verify.suspect import Scene, misreadings
-
-WITNESSES = ("source", "onnx", "opencv")
 
 
 def picture_inputs(port: Port, picture: Path, preprocessing: Preprocessing | None = None) -> tuple[Port, Arrays]:
@@ -84,13 +84,7 @@ class Evidence:
     @cached_property
     def noise(self) -> dict[Place, float]:
         """Largest |float32 - float64| of the port at every top."""
-        found: dict[Place, float] = {}
-
-        def see(place: Place, exact: np.ndarray) -> None:
-            found[place] = largest(self.tops[place], exact)
-
-        Torch(self.port.graph, self.state, dtype=torch.float64).watch(self.inputs, see)
-        return found
+        return noise_of(self.tops, Torch(self.port.graph, self.state, dtype=torch.float64), self.inputs)
 
     def witness(self, name: str) -> Backend:
         """A witness by name.
@@ -139,7 +133,8 @@ class Evidence:
                 continue
             for k, top in enumerate(theirs):
                 ours = self.tops[node.index, k]
-                one = compare(ours, _like(top, ours), layer=node.name, what=top_name(node, k), mode="alone")
+                want, what = _like(top, ours), top_name(node, k)
+                one = compare(ours, want, layer=node.name, what=what, mode="alone", oracle="the witness")
                 cause = "" if one.passed or name != "opencv" else self.misread(node, k, bottoms, top)
                 if cause:
                     known = f" (known: {opencv.KNOWN[node.type]})" if node.type in opencv.KNOWN else ""
@@ -174,8 +169,8 @@ class Evidence:
                 place = (node.index, k)
                 if place in theirs and place in self.noise:
                     want = _like(theirs[place], self.tops[place])
-                    what, noise = top_name(node, k), self.noise[place]
-                    yield compare(self.tops[place], want, layer=node.name, what=what, mode="chain", noise=noise)
+                    about: Labels = {"layer": node.name, "what": top_name(node, k), "mode": "chain"}
+                    yield compare(self.tops[place], want, **about, noise=self.noise[place], oracle="the witness")
 
 
 def _like(theirs: np.ndarray, ours: np.ndarray) -> np.ndarray:
@@ -209,7 +204,7 @@ def describe_evidence(
         "name": Path(graph.net.file).name,
         "oracle": f"none: witnesses only ({', '.join(ran) or 'none could run'})",
         "phase": graph.net.phase,
-        "passed": bool(ran) and all(result.passed for result in results),
+        "passed": agree(results),
         "verdict": case_verdict(results, "its witnesses"),
         "seconds": seconds,
         "drawn_from_seed": None,

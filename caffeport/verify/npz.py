@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import lzma
+import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -20,6 +23,11 @@ MOST_BYTES = 4 << 30
 KEEP_BYTES = 64 << 20
 MOST_AXES = 32
 _KINDS = frozenset("fiub")
+#: What zipfile, its decompressors and numpy's reader of headers raise on files that are damaged or made to hurt.
+_BROKEN = (
+    *(OSError, ValueError, EOFError, KeyError, TypeError, RuntimeError, MemoryError, SyntaxError),
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, tokenize.TokenError),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +52,7 @@ class Npz(Mapping[str, np.ndarray]):
         try:
             self._archive = zipfile.ZipFile(path)
             self.entries = dict(self._entry(info) for info in self._archive.infolist())
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        except _BROKEN as error:
             raise self.broken(error) from None
         self.bytes = sum(entry.bytes for entry in self.entries.values())
         if self.bytes > MOST_BYTES:
@@ -75,7 +83,7 @@ class Npz(Mapping[str, np.ndarray]):
         try:
             with self._archive.open(f"{name}.npy") as stream:
                 array = np.lib.format.read_array(stream, allow_pickle=False)
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, KeyError) as error:
+        except _BROKEN as error:
             raise self.broken(error) from None
         if array.shape != entry.shape:
             raise BadCase(str(self.path), f"{name!r} changed while it was read")

@@ -38,6 +38,8 @@ def load_cv2(where: str) -> Any:
 class OpenCv:
     """The importer on the user's own files in chain, and on one layer at a time alone."""
 
+    partial = True
+
     def __init__(self, port: Port) -> None:
         self.port, self.graph = port, port.graph
         self.cv2 = load_cv2(port.graph.net.file)

@@ -72,11 +72,7 @@ def overwritten(graph: Graph) -> dict[int, tuple[int, int]]:
     }
     found: dict[int, tuple[int, int]] = {}
     for node in graph.nodes:
-        in_place = len(node.bottoms) == 1 and node.bottoms[0].name in behind
-        reads = (node.type in RULES and not getattr(node.layer, "within", False)) or (
-            in_place and node.type in IN_PLACE
-        )
-        last = node.tops[0] if reads else None
+        last = node.tops[0] if _reads_top(node, behind) else None
         while last and (later := behind.get(last.name)):
             last = later
         if last and last != node.tops[0]:
@@ -87,7 +83,7 @@ def overwritten(graph: Graph) -> dict[int, tuple[int, int]]:
 def _reads_top(node: Node, behind: Mapping[str, Value | None]) -> bool:
     """Whether Caffe's backward pass of a layer reads the memory of its top."""
     if node.type in IN_PLACE:
-        return node.bottoms[0].name in behind
+        return len(node.bottoms) == 1 and node.bottoms[0].name in behind
     # Within a channel, LRN is made of layers that keep what they need.
     return node.type in RULES and not getattr(node.layer, "within", False)
 

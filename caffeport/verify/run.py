@@ -10,15 +10,16 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from caffeport.errors import BadCase, CaffeportError, Unportable
+from caffeport.errors import CaffeportError, Unportable
 from caffeport.graph import Node
-from caffeport.verify.backends import Arrays, Backend, CannotRun, Onnx, Place, Tops, Torch
+from caffeport.verify import BACKENDS
+from caffeport.verify.backends import Arrays, Backend, CannotRun, Onnx, Tops, Torch
 from caffeport.verify.case import Case
-from caffeport.verify.compare import Comparison, compare, largest, spread
-from caffeport.verify.gradients import backward
+from caffeport.verify.compare import Comparison, compare, largest, magnitude, spread
+from caffeport.verify.gradients import backward, gradients
+from caffeport.verify.left_out import left_out
 from caffeport.verify.overwritten import notes
-
-BACKENDS = ("module", "source", "onnx")
+from caffeport.verify.returned import Place
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Result:
     """One case on one back end.
 
     `skipped` says why it could not run there, `culprit` names the first layer that is wrong alone (where nothing ran
-    alone: in chain), `cause` what explains its difference, where something does.
+    alone: in chain), `cause` what explains its difference, where something does. `notes` say what was not compared.
     """
 
     case: str
@@ -39,8 +40,13 @@ class Result:
 
     @property
     def passed(self) -> bool:
-        """Whether everything that ran agrees with Caffe."""
+        """Whether everything that ran agrees with Caffe; nothing may have run: see `agrees`."""
         return all(one.passed for one in self.comparisons)
+
+    @property
+    def agrees(self) -> bool:
+        """Whether values were compared, and all of them agree with Caffe."""
+        return self.passed and any(one.count for one in self.comparisons)
 
 
 @dataclass
@@ -69,7 +75,8 @@ class Run:
                 return Result(self.case.name, backend, skipped=str(refusal))
             raise
         failed = first_wrong(found)
-        remarks = notes(self.case.graph) if self.case.backward and backend != "onnx" else ()
+        reread = notes(self.case.graph) if any(one.gradient for one in found) else ()
+        remarks = (*left_out(self.case, found, backend), *reread)
         if failed is None:
             return Result(self.case.name, backend, found, notes=remarks)
         from caffeport.verify.suspect import suspect
@@ -84,21 +91,21 @@ class Run:
             raise Unportable(case.name, "a training graph has no ONNX form")
         fresh = self.training and port is None
         ready = port or self.port(backend)
-        if not case.sampled:
-            yield from self.alone(ready)
+        yield from self.alone(ready)
         ready = self.port(backend) if fresh else ready
         try:
             tops = self.tops if backend == "module" and port is None else ready.chain(case.inputs)
-            yield from self.chained(tops)
+            yield from self.chained(tops, ready.partial)
         except CannotRun as stop:
             yield Comparison(case.name, "the net", "chain", problem=str(stop))
             return
         if backend == "module" and port is None:
             ready = self._module
         if isinstance(ready, Torch):
+            yield from ready.strays
             yield from self.changed(ready)
-            if case.backward and ready.trains:
-                yield from self.gradients(self.port(backend) if fresh else ready)
+            if case.backward and not ready.partial:
+                yield from gradients(self, self.port(backend) if fresh else ready)
 
     def port(self, backend: str) -> Backend:
         """The port of the case on a back end."""
@@ -127,13 +134,7 @@ class Run:
     @cached_property
     def noise(self) -> dict[Place, float]:
         """Largest |float32 - float64| of the port at every top."""
-        found: dict[Place, float] = {}
-
-        def see(place: Place, exact: np.ndarray) -> None:
-            found[place] = largest(self.tops[place], exact)
-
-        self.torch(dtype=torch.float64).watch(self.case.inputs, see)
-        return found
+        return noise_of(self.tops, self.torch(dtype=torch.float64), self.case.inputs)
 
     @cached_property
     def alone_noise(self) -> dict[Place, float]:
@@ -163,26 +164,41 @@ class Run:
                     yield compare(own, want, layer=node.name, what=top_name(node, k), mode="alone", noise=noise)
 
     def fed(self) -> Iterator[tuple[Node, list[np.ndarray]]]:
-        """Every layer that computes, with what Caffe had in its bottoms when it ran."""
+        """Every layer that computes, with what Caffe had in its bottoms when it ran; bottom and top must be whole."""
         made: dict[str, np.ndarray] = {}
         for node in self.case.graph.nodes:
-            if not node.layer.source:
-                yield node, [made[value.name] for value in node.bottoms]
+            bottoms = [made.get(value.name) for value in node.bottoms]
+            whole = not node.tops
             for k, value in enumerate(node.tops):
                 want = self.case.top(node, k)
-                made[value.name] = self.case.inputs[value.blob] if want is None else want
+                whole |= want is not None
+                if want is None and node.layer.source:
+                    want = self.case.inputs[value.blob]
+                if want is not None:
+                    made[value.name] = want
+            given = [bottom for bottom in bottoms if bottom is not None]
+            if whole and not node.layer.source and len(given) == len(bottoms):
+                yield node, given
 
-    def bottoms(self, node: Node) -> list[np.ndarray]:
-        """What Caffe had in a layer's bottoms when it ran."""
-        return next(bottoms for other, bottoms in self.fed() if other.index == node.index)
+    def bottoms(self, node: Node, tops: Tops | None = None) -> list[np.ndarray]:
+        """What Caffe had in a layer's bottoms when it ran; of a sampled recording what the port had (its `tops`)."""
+        if not self.case.sampled:
+            return next(bottoms for other, bottoms in self.fed() if other.index == node.index)
+        own = self.tops if tops is None else tops
+        before = self.case.graph.nodes[: node.index]
+        made = {value.name: own.get((n.index, k)) for n in before for k, value in enumerate(n.tops)}
+        return [bottom for value in node.bottoms if (bottom := made[value.name]) is not None]
 
-    def chained(self, tops: Mapping[Place, np.ndarray]) -> Iterator[Comparison]:
-        """Every layer fed by the port's own layers, from the recorded inputs on."""
+    def chained(self, tops: Mapping[Place, np.ndarray], partial: bool = False) -> Iterator[Comparison]:
+        """Every layer fed by the port's own layers, from the recorded inputs on; only a `partial` port lacks some."""
         for node in self.case.graph.computing:
             for k in range(len(node.tops)):
+                what = top_name(node, k)
                 if (node.index, k) not in tops:
+                    if not partial:
+                        yield Comparison(node.name, what, "chain", problem="the layer never ran")
                     continue
-                what, got = top_name(node, k), tops[node.index, k]
+                got = tops[node.index, k]
                 noise = self.noise[node.index, k]
                 want = self.case.top(node, k)
                 if want is not None:
@@ -206,10 +222,11 @@ class Run:
     def sampled(self, node: Node, k: int, got: np.ndarray, noise: float) -> Iterator[Comparison]:
         """A top that was recorded by 256 samples and four statistics."""
         sample, stats = self.samples(node, k)
-        if not sample.size or stats.shape != (4,):
-            raise BadCase(str(self.case.folder), f"top {k} of layer {node.name!r} is recorded by no sample of use")
-        scale = float(np.abs(stats[2:]).max())
         what = top_name(node, k)
+        if not got.size:
+            yield Comparison(node.name, what, "chain", problem="is empty, Caffe's is not")
+            return
+        scale = max(magnitude(stats[2:]), magnitude(sample))
         part = spread(got, sample.size)
         yield compare(part, sample, layer=node.name, what=what, mode="chain", noise=noise, scale=scale)
         exact = got.astype(np.float64)
@@ -220,56 +237,39 @@ class Run:
     def samples(self, node: Node, k: int) -> tuple[np.ndarray, np.ndarray]:
         """The recorded sample and statistics of a top."""
         stem = f"top/{self.case.places[node.index]}/{k}"
-        sample, stats = self.case.arrays.get(f"{stem}/sample"), self.case.arrays.get(f"{stem}/stats")
-        if sample is None or stats is None:
-            raise BadCase(
-                str(self.case.folder / "golden.npz"), f"has no {stem}", "every top of every layer is recorded"
-            )
-        return sample, stats
-
-    def changed(self, port: Torch) -> Iterator[Comparison]:
-        """Parameters that the forward pass itself changed: BatchNorm's running statistics in TRAIN."""
-        for name, want in self.case.under("after"):
-            node, k = self.recorded(name)
-            got = port.module.state_dict()[port.names.state[node.index, k]].numpy()
-            yield compare(got, want, layer=node.name, what=f"blob {k} after the pass", mode="chain")
-
-    def recorded(self, name: str) -> tuple[Node, int]:
-        """The node and the position that ``<layer's index>/<k>`` stands for.
-
-        Raises:
-            BadCase: there is no such layer.
-        """
-        place, _, k = name.partition("/")
-        nodes = {str(recorded): index for index, recorded in self.case.places.items()}
-        if place not in nodes or not k.isdecimal() or int(k) >= len(self.case.graph.nodes[nodes[place]].params):
-            raise BadCase(str(self.case.folder / "golden.npz"), f"has parameter {name}, which the net does not have")
-        return self.case.graph.nodes[nodes[place]], int(k)
+        return self.case.arrays[f"{stem}/sample"], self.case.arrays[f"{stem}/stats"]
 
     @cached_property
     def exact_gradients(self) -> dict[str, np.ndarray]:
         """The port's gradients in float64, by recorded name."""
         return backward(self, self.torch(dtype=torch.float64))
 
-    def gradients(self, port: Backend) -> Iterator[Comparison]:
-        """Gradients at inputs and parameters; Caffe's seed is put on the outputs, losses count by their weights."""
-        if not isinstance(port, Torch):
+    def changed(self, port: Torch) -> Iterator[Comparison]:
+        """Parameters that the forward pass itself changed (BatchNorm's running statistics in TRAIN), here or there."""
+        if not self.training:
             return
-        try:
-            got = backward(self, port)
-        except CannotRun as stop:
-            yield Comparison(self.case.name, "the backward pass", "chain", gradient=True, problem=str(stop))
-            return
-        for name in got:
-            kind, _, rest = name.partition("/")
-            noise = largest(got[name], self.exact_gradients[name])
-            if kind == "dbottom":
-                layer, what = rest, "gradient of the blob"
-            else:
-                node, k = self.recorded(rest)
-                layer, what = node.name, f"gradient of blob {k}"
-            want = self.case.arrays[name]
-            yield compare(got[name], want, layer=layer, what=what, mode="chain", gradient=True, noise=noise)
+        state, after = port.module.state_dict(), dict(self.case.under("after"))
+        for node in self.case.graph.computing:
+            for k, param in enumerate(node.params):
+                key = port.names.state[node.index, k]
+                got, before = state[key].numpy(), self.case.state[key]
+                want = after.get(f"{self.case.places[node.index]}/{k}")
+                # What is not recorded, Caffe left as it was.
+                if want is not None or not np.array_equal(got, before):
+                    want = before if want is None else want.reshape(param.shape)
+                    yield compare(got, want, layer=node.name, what=f"blob {k} after the pass", mode="chain")
+
+
+def noise_of(tops: Tops, exact: Torch, inputs: Arrays) -> dict[Place, float]:
+    """Largest |float32 - float64| of a port at every top, from its `tops` in float32 and itself in float64."""
+    found: dict[Place, float] = {}
+    nodes = exact.graph.nodes
+
+    def see(place: Place, top: np.ndarray) -> None:
+        found[place] = largest(tops[place], nodes[place[0]].layer.aligned(top, tops[place]))
+
+    exact.watch(inputs, see)
+    return found
 
 
 def first_wrong(found: Sequence[Comparison]) -> Comparison | None:
@@ -294,4 +294,4 @@ def verify(case: Case, on: Sequence[str] = BACKENDS) -> list[Result]:
     return [run.on(backend) for backend in on]
 
 
-__all__ = ["BACKENDS", "Arrays", "Comparison", "Result", "Run", "verify"]
+__all__ = ["BACKENDS", "Arrays", "Comparison", "Result", "Run", "noise_of", "verify"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +17,7 @@ from caffeport.graph import Node
 from caffeport.verify.backends import Backend, CannotRun, Torch
 from caffeport.verify.case import find_weights
 from caffeport.verify.compare import FORWARD, Comparison, distance, spread
-from caffeport.verify.gradients import backward
+from caffeport.verify.gradients import backward, gradient_of
 from caffeport.verify.readings import DENSE
 from caffeport.verify.readings_plain import PLAIN
 
@@ -88,7 +89,7 @@ def _scene(run: Run, failed: Comparison, port: Backend) -> Scene | None:
         want, whole = run.case.top(node, k), True
         if want is None:
             want, whole = run.samples(node, k)[0], False
-        bottoms = _own(run, node, port) if run.case.sampled else run.bottoms(node)
+        bottoms = run.bottoms(node, port.chain(run.case.inputs) if run.case.sampled else None)
         got = _made(run, node, bottoms, port)[k]
     except (CaffeportError, IndexError, KeyError):
         return None
@@ -103,14 +104,6 @@ def _made(run: Run, node: Node, bottoms: Sequence[np.ndarray], port: Backend) ->
     except (CannotRun, Unportable):
         tops = port.chain(run.case.inputs)
         return [tops[node.index, k] for k in range(len(node.tops)) if (node.index, k) in tops]
-
-
-def _own(run: Run, node: Node, port: Backend) -> list[np.ndarray]:
-    """The port's own bottoms: right up to the first wrong layer."""
-    tops = port.chain(run.case.inputs)
-    before = run.case.graph.nodes[: node.index]
-    by_value = {value.name: tops[n.index, k] for n in before for k, value in enumerate(n.tops)}
-    return [by_value[value.name] for value in node.bottoms]
 
 
 def _misreadings(scene: Scene, run: Run, _port: Backend) -> Iterator[str]:
@@ -145,8 +138,9 @@ def misreadings(scene: Scene, stored: Callable[[], Sequence[np.ndarray]]) -> Ite
 def stored_blobs(run: Run, node: Node) -> list[np.ndarray]:
     """A layer's blobs as the file has them, in the net's shapes; what the port made of them is under suspicion too."""
     file = find_weights(run.case.folder)
-    if file is not None:
-        stored = open_weights(file).get(node.name, ())
+    stored = open_weights(file).get(node.name, ()) if file is not None else ()
+    # A layer that shares its parameters may have none of its own in the file.
+    if node.params and [blob.size for blob in stored] == [prod(param.shape) for param in node.params]:
         return [blob.numpy().reshape(param.shape) for blob, param in zip(stored, node.params, strict=True)]
     keys = name_graph(run.case.graph).state
     owners = [(param.owner or (node.index, k), param.shape) for k, param in enumerate(node.params)]
@@ -216,17 +210,11 @@ def _reruns(scene: Scene, _run: Run, port: Backend) -> Iterator[str]:
 
 def _gradient(run: Run, failed: Comparison, port: Backend) -> str:
     """A relation between the port's gradient and Caffe's."""
-    if not isinstance(port, Torch):
+    if failed.problem or not isinstance(port, Torch):
         return ""
     found = backward(run, run.torch())
     for name, got in found.items():
-        kind, _, rest = name.partition("/")
-        if kind == "dbottom":
-            layer, what = rest, "gradient of the blob"
-        else:
-            node, k = run.recorded(rest)
-            layer, what = node.name, f"gradient of blob {k}"
-        if (layer, what) != (failed.layer, failed.what):
+        if gradient_of(run.case, name) != (failed.layer, failed.what):
             continue
         want = np.asarray(run.case.arrays[name], np.float64)
         if got.shape == want.shape:

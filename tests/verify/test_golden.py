@@ -13,9 +13,11 @@ from caffeport.verify.run import BACKENDS, verify
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 CASES = [str(folder.relative_to(GOLDEN)) for folder in find_cases(GOLDEN)]
+#: Half a minute each; MemNet, SqueezeNet and ResNet-50 stand for the nets at full size in the quick run.
+SLOW = {"nets/resnet152", "nets/vgg16"}
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in CASES])
 def test_agrees_with_caffe(name: str) -> None:
     for result in verify(open_case(GOLDEN / name), BACKENDS):
         failed = [str(one) for one in result.comparisons if not one.passed]

@@ -13,7 +13,7 @@ from typing import Any
 from caffeport.artefacts.provenance import sha256
 from caffeport.graph import Graph, Node
 from caffeport.verify.case import Case
-from caffeport.verify.compare import FORWARD, GRADIENT, NOISE_FACTOR
+from caffeport.verify.compare import FORWARD, GRADIENT, NOISE_FACTOR, NOISE_MOST
 from caffeport.verify.run import Result
 from caffeport.version import __version__
 
@@ -29,7 +29,7 @@ def make_report(cases: Sequence[Report], refused: Sequence[str] = (), kind: str 
 
     `kind` is ``golden`` where the other side is real Caffe, ``evidence`` where it is witnesses.
     """
-    passed = not refused and all(case["passed"] for case in cases)
+    passed = bool(cases) and not refused and all(case["passed"] for case in cases)
     return {
         "schema": "caffeport-parity-report",
         "version": VERSION,
@@ -37,7 +37,12 @@ def make_report(cases: Sequence[Report], refused: Sequence[str] = (), kind: str 
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "passed": passed,
         "verdict": _verdict(cases, refused, kind),
-        "tolerance": {"forward": FORWARD, "gradient": GRADIENT, "noise_factor": NOISE_FACTOR},
+        "tolerance": {
+            "forward": FORWARD,
+            "gradient": GRADIENT,
+            "noise_factor": NOISE_FACTOR,
+            "noise_most": NOISE_MOST,
+        },
         "machine": machine(),
         "versions": versions(),
         "refused": list(refused),
@@ -49,13 +54,12 @@ def describe_case(
     case: Case, results: Sequence[Result], seconds: float | None = None, shipped: Mapping[str, Path] | None = None
 ) -> Report:
     """One golden case with its results; `shipped` are artefacts that were verified, by what they are."""
-    passed = all(result.passed for result in results)
     files = [describe_file(role, path) for role, path in ({**case.files, **(shipped or {})}).items()]
     return {
         "name": case.name,
         "oracle": str(case.meta.get("oracle", "not stated")),
         "phase": case.graph.net.phase,
-        "passed": passed,
+        "passed": agree(results),
         "verdict": case_verdict(results, "Caffe"),
         "seconds": seconds,
         "drawn_from_seed": case.meta.get("seed"),
@@ -97,7 +101,7 @@ def describe_result(result: Result) -> Report:
     """What one back end did."""
     return {
         "backend": result.backend,
-        "passed": result.passed,
+        "passed": result.agrees,
         "skipped": result.skipped,
         "culprit": result.culprit,
         "cause": result.cause,
@@ -113,6 +117,11 @@ def describe_file(role: str, path: Path) -> Report:
     return {"role": role, "name": path.name, "bytes": status.st_size, "sha256": digest}
 
 
+def agree(results: Sequence[Result]) -> bool:
+    """Whether something was compared, and nothing that was compared differs: silence is no agreement."""
+    return any(result.agrees for result in results) and all(result.passed for result in results)
+
+
 def case_verdict(results: Sequence[Result], oracle: str) -> str:
     """One sentence on one case."""
     wrong = [result for result in results if not result.passed]
@@ -121,10 +130,10 @@ def case_verdict(results: Sequence[Result], oracle: str) -> str:
         where = f": layer {first.culprit!r} is the first that is wrong" if first.culprit else ""
         cause = f"; {first.cause}" if first.cause else ""
         return f"does not agree with {oracle} as {_and(result.backend for result in wrong)}{where}{cause}"
-    ran = [result.backend for result in results if not result.skipped]
-    if not any(result.comparisons for result in results):
-        return "nothing was compared"
-    skipped = [result.backend for result in results if result.skipped]
+    ran = [result.backend for result in results if result.agrees]
+    if not ran:
+        return "was not compared with anything"
+    skipped = [result.backend for result in results if not result.agrees]
     rest = f"; not run as {_and(skipped)}" if skipped else ""
     return f"agrees with {oracle} as {_and(ran)}{rest}"
 

@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from caffeport.verify.report.view import STATES, bars, number, show_case
+from caffeport.verify.report.view import STATES, bars, number, oracle, show_case
 
 ASSETS = files("caffeport.verify.report") / "assets"
 #: A report of so many cases opens those that fail only.
@@ -47,6 +47,7 @@ def _template() -> Any:
         "short": short,
         "bars": bars,
         "bytes": bytes_,
+        "oracle": oracle,
     }
     environment.filters |= filters
     return environment.from_string((ASSETS / "report.html.j2").read_text(encoding="utf-8"))

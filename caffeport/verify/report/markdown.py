@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from caffeport.verify.report.html import count, plain_number, sci
-from caffeport.verify.report.view import show_case
+from caffeport.verify.report.view import oracle, printable, show_case
 
 #: Cases in full only up to here; of more, those that fail.
 FULL = 3
@@ -31,7 +31,7 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
     cases = report["cases"]
     for case in cases:
         if len(cases) <= FULL or not case["passed"]:
-            yield from _case(case)
+            yield from _case(case, oracle(report))
 
 
 def _setting(report: Mapping[str, Any]) -> Iterator[str]:
@@ -42,12 +42,13 @@ def _setting(report: Mapping[str, Any]) -> Iterator[str]:
     yield f"Versions: {text(versions)}."
     yield (
         f"Allowed: {tolerance['forward']:g} of a blob's largest value ({tolerance['gradient']:g} for gradients), in "
-        f"chain {tolerance['noise_factor']:g} times the port's own float32 rounding if that is more."
+        f"chain {tolerance['noise_factor']:g} times the port's own float32 rounding if that is more (but not, forward, "
+        f"more than {tolerance['noise_most']:g} of the value: noise like that excuses nothing)."
     )
     yield ""
 
 
-def _case(case: Mapping[str, Any]) -> Iterator[str]:
+def _case(case: Mapping[str, Any], other: str) -> Iterator[str]:
     yield f"## {text(case['name'])}"
     yield ""
     yield f"{text(case['verdict'])}. Oracle: {text(case['oracle'])}."
@@ -55,14 +56,14 @@ def _case(case: Mapping[str, Any]) -> Iterator[str]:
     yield from _table(("file", "what", "bytes", "SHA-256"), [_file(file) for file in case["files"]])
     shown = show_case(case)
     for culprit in shown["culprits"]:
-        yield from _culprit(culprit)
+        yield from _culprit(culprit, other)
     backends = [result["backend"] for result in case["results"] if not result["skipped"]]
     header = (
         "#",
         "layer",
         "type",
         "output",
-        *(f"{name}, of allowed" for name in backends),
+        *(f"{text(name)}, of allowed" for name in backends),
         "worst",
         "x noise",
         "cosine",
@@ -70,18 +71,18 @@ def _case(case: Mapping[str, Any]) -> Iterator[str]:
     yield from _table(header, [_row(row, backends) for row in shown["rows"]])
     for result in case["results"]:
         if result["skipped"]:
-            yield f"Not run as {result['backend']}: {text(result['skipped'])}"
+            yield f"Not run as {text(result['backend'])}: {text(result['skipped'])}"
             yield ""
         for note in result["notes"]:
-            yield f"- {result['backend']}: {text(note)}"
+            yield f"- {text(result['backend'])}: {text(note)}"
 
 
 def _file(file: Mapping[str, Any]) -> tuple[str, ...]:
     return f"`{text(file['name'])}`", text(file["role"]), count(file["bytes"]), f"`{file['sha256']}`"
 
 
-def _culprit(culprit: Mapping[str, Any]) -> Iterator[str]:
-    backends = ", ".join(culprit["backends"])
+def _culprit(culprit: Mapping[str, Any], other: str) -> Iterator[str]:
+    backends = text(", ".join(culprit["backends"]))
     yield f"**First wrong: layer `{text(culprit['name'])}` ({text(culprit['type'])})**, as {backends}."
     first = culprit["first"]
     if first is not None and first["problem"]:
@@ -89,7 +90,7 @@ def _culprit(culprit: Mapping[str, Any]) -> Iterator[str]:
     elif first is not None:
         yield (
             f"{first['beyond']} of {first['count']} values lie beyond {sci(first['allowed'])}; the worst, at "
-            f"{first['index']}, is {plain_number(first['got'])}, Caffe has {plain_number(first['want'])}."
+            f"{first['index']}, is {plain_number(first['got'])}, {other} has {plain_number(first['want'])}."
         )
     if culprit["cause"]:
         yield f"Suspected cause, confirmed by recomputation: {text(culprit['cause'])}."
@@ -117,5 +118,5 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str
 
 def text(value: Any) -> str:
     """Text of a file as Markdown that says nothing but itself: on one line, no markup, no pipes."""
-    flat = " ".join(str(value).split())
+    flat = printable(" ".join(str(value).split()))
     return "".join(f"\\{char}" if char in "\\|<>[]*_#" else "'" if char == "`" else char for char in flat)

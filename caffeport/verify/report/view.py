@@ -26,6 +26,22 @@ def number(value: Any) -> float:
     return float(value) if value is not None else 0.0
 
 
+def oracle(report: Mapping[str, Any]) -> str:
+    """How sentences call the other side."""
+    return "Caffe" if report["kind"] == "golden" else "the witness"
+
+
+def state_of_case(case: Mapping[str, Any]) -> str:
+    """One word: whether a case agrees, differs, or had nothing that could be compared."""
+    compared = any(result["comparisons"] for result in case["results"])
+    return "agrees" if case["passed"] else "differs" if compared else "none"
+
+
+def printable(value: Any) -> str:
+    """Text of a file with its control characters as escapes: on a terminal they could draw over a verdict."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(value))
+
+
 def show_case(case: Mapping[str, Any]) -> dict[str, Any]:
     """Rows for the table, series for the plot, and the drawing of one case."""
     results = [result for result in case["results"] if not result["skipped"]]
@@ -159,4 +175,15 @@ def bars(histogram: Sequence[int]) -> list[dict[str, Any]]:
     return found
 
 
-__all__ = ["FLOOR", "STATES", "Drawing", "bars", "number", "share_of", "show_case", "state_of"]
+__all__ = [
+    "FLOOR",
+    "STATES",
+    "Drawing",
+    "bars",
+    "number",
+    "oracle",
+    "share_of",
+    "show_case",
+    "state_of",
+    "state_of_case",
+]
