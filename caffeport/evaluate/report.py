@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from caffeport.errors import Refused
-from caffeport.evaluate.plots import Plots, draw
+from caffeport.evaluate.plots import DARK, Plots, draw
 from caffeport.files import replacing
 from caffeport.transform.needs import need
 from caffeport.version import __version__
@@ -22,8 +23,8 @@ NUMBERS: Final = "evaluation.json"
 
 _TITLES: Final = {
     "distributions": "Distributions of truth and predictions",
-    "calibration": "Calibration",
     "scatter": "Scores and ranks",
+    "calibration": "Calibration",
     "confusion": "Confusion of classes",
 }
 
@@ -57,7 +58,7 @@ def _agreement(one: Agreement) -> dict[str, str]:
         "mean (truth)": f"{one.true_mean:.5g}",
         "standard deviation (predicted)": f"{one.std:.4g}",
         "standard deviation (truth)": f"{one.true_std:.4g}",
-        "their ratio": _maybe(one.ratio, ".4g"),
+        "predicted over true deviation": _maybe(one.ratio, ".4g"),
         "Kolmogorov-Smirnov distance": f"{one.ks:.4f}",
     }
 
@@ -83,7 +84,7 @@ def write_report(found: Evaluation, folder: Path) -> list[Path]:
     except OSError as error:
         raise Refused(str(folder), f"cannot be made ({error.strerror})") from None
     files: dict[str, bytes] = {
-        PAGE: page(found, plots).encode(),
+        PAGE: page(found, plots).encode("utf-8", "backslashreplace"),
         NUMBERS: (json.dumps(found.as_json(), indent=1) + "\n").encode(),
     }
     files |= {f"{name}.{kind}": data for name, kinds in plots.items() for kind, data in kinds.items()}
@@ -98,12 +99,37 @@ def page(found: Evaluation, plots: Plots | None = None) -> str:
     jinja2 = need("jinja2")
     source = (Path(__file__).with_name("page.html.j2")).read_text("utf-8")
     template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(source)
-    drawn = draw(found) if plots is None else plots
-    images = [(name, _title(name), base64.b64encode(kinds["svg"]).decode()) for name, kinds in drawn.items()]
+    light, dark = draw(found, formats=("svg",)) if plots is None else plots, draw(found, DARK, ("svg",))
+    images = [(_title(name), _inlined(light[name]), _inlined(dark[name])) for name in light]
     whole: str = template.render(
-        found=found, header=columns(found)[1:], rows=rows(found), plots=images, version=__version__
+        found=found,
+        figures=[(view.name, _figures(view)) for view in found.views],
+        header=columns(found)[1:],
+        rows=rows(found),
+        plots=images,
+        version=__version__,
     )
     return whole
+
+
+def _inlined(kinds: Mapping[str, bytes]) -> str:
+    return base64.b64encode(kinds["svg"]).decode()
+
+
+def _figures(view: View) -> list[tuple[str, str]]:
+    """What is read first: a number and what it is."""
+    one, two = view.agreement, view.classification
+    if two is not None:
+        five = [] if two.top5 is None else [(f"{two.top5:.3f}", "accuracy, best five")]
+        return [(f"{two.top1:.3f}", f"accuracy, {two.correct:,} of {two.count:,}"), *five]
+    if one is None:
+        return []
+    low, high = _maybe(one.rho_low, ".3f"), _maybe(one.rho_high, ".3f")
+    return [
+        (_maybe(one.rho, ".3f"), "Spearman's rho" if low == "-" else f"Spearman's rho, 95 % from {low} to {high}"),
+        (_maybe(one.ratio, ".3g"), "spread of the predictions over that of the truth"),
+        (f"{one.mean - one.true_mean:+.3g}", "mean of the predictions less that of the truth"),
+    ]
 
 
 def _title(name: str) -> str:

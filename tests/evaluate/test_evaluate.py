@@ -111,7 +111,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
-        self.loaded += [value or "" for key, value in attrs if key in ("src", "href")]
+        self.loaded += [value or "" for key, value in attrs if key in ("src", "srcset", "href")]
 
 
 def test_the_page_needs_nothing_beside_it(
@@ -124,7 +124,7 @@ def test_the_page_needs_nothing_beside_it(
     page = (tmp_path / "report" / "evaluation.html").read_text()
     seen = Page()
     seen.feed(page)
-    assert seen.loaded
+    assert len(seen.loaded) == 2 * 4  # each plot for light and for dark readers
     assert all(source.startswith("data:image/svg+xml;base64,") for source in seen.loaded)
     assert "script" not in seen.tags
     assert "squash to 41 x 41" in page
