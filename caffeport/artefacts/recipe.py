@@ -37,7 +37,7 @@ class Recipe:
         """An output map by name. Raises Refused for an unknown one."""
         known = {"raw": OutputMap("raw"), **{one.name: one for one in self.outputs}}
         if name not in known:
-            raise Refused("--score", f"is {name!r}", f"the model's output maps are {', '.join(known)}")
+            raise Refused("--score", f"is {name!r}", f"the model has {', '.join(known)}")
         return known[name]
 
     def to_dict(self) -> dict[str, Any]:

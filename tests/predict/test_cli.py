@@ -202,7 +202,7 @@ def test_settings_on_the_command_line(capsys: pytest.CaptureFixture[str], models
     assert code == 0
     assert names(out) == [str(path)]
     code, _, err = run(capsys, "predict", models / "model.pt", path, "--score", "sharp")
-    assert (code, err) == (2, "--score: is 'sharp'; the model's output maps are raw, half\n")
+    assert (code, err) == (2, "--score: is 'sharp'; the model has raw, half\n")
 
 
 def test_a_profile_on_the_command_line(
