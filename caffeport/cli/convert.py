@@ -59,7 +59,6 @@ def command(
     weights, .pt2 and .onnx run elsewhere. What pictures have to go through first is stored with the model: by the
     data layer of a training net, by --profile, or by the single options below.
     """
-    from caffeport.artefacts import write
     from caffeport.cli.tables import console, number
     from caffeport.port import open_port
 
@@ -79,15 +78,23 @@ def command(
     if port.unused:
         progress.print(f"unused layers of {weights}: {', '.join(port.unused)}", markup=False)
     for output in outputs:
-        if output.suffix.lower() != ".py":
-            outputs_.check_file(output, 4 * graph.parameters)
-        with progress.status(f"writing {output}"), outputs_.writing(output):
-            write(port, output)
+        with progress.status(f"writing {output}"):
+            _write(port, output)
         out.print(f"{output}  {number(output.stat().st_size)} bytes", markup=False)
     if chosen is not None:
         out.print(str(chosen), markup=False, style="dim")
     layers = sum(1 for _ in graph.computing)
     out.print(f"{graph.name or weights.name}: {layers} layers, {number(graph.parameters)} parameters", markup=False)
+
+
+def _write(port: Port, output: Path) -> None:
+    """Write one file, once there is room for its weights: on a full disk torch's own writers end the process."""
+    from caffeport.artefacts import write
+
+    if output.suffix.lower() != ".py":
+        outputs_.check_file(output, 4 * port.graph.parameters)
+    with outputs_.writing(output):
+        write(port, output)
 
 
 def _check(outputs: tuple[Path, ...], with_preprocessing: bool, only_with: dict[str, str | None]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -67,6 +67,27 @@ class Evaluation:
         }  # fmt: skip
 
 
+@dataclass(slots=True, eq=False)
+class _Met:
+    """The predictions so far, sorted into what is compared, broken, and without a label."""
+
+    names: list[str] = field(default_factory=list)
+    truth: list[float] = field(default_factory=list)
+    rows: list[NDArray[np.float32]] = field(default_factory=list)
+    broken: list[tuple[str, str]] = field(default_factory=list)
+    unlabelled: int = 0
+
+    def add(self, one: Prediction, where: str) -> None:
+        if one.error:
+            self.broken.append((one.key, one.error))
+        elif one.label is None:
+            self.unlabelled += 1
+        else:
+            self.names.append(one.key)
+            self.truth.append(_label(one))
+            self.rows.append(_values(one, where))
+
+
 def with_ten_crops(recipe: Recipe) -> Recipe:
     """The recipe with ten crops where its resize leaves room for them; else as it is."""
     prep = recipe.preprocessing.still()
@@ -96,37 +117,27 @@ def evaluate(
         Refused: no labels, labels of several values, a net with several outputs, nothing that could be predicted.
     """
     _check_labels(source)
-    names: list[str] = []
-    truth: list[float] = []
-    rows: list[NDArray[np.float32]] = []
-    broken: list[tuple[str, str]] = []
-    unlabelled = 0
+    met = _Met()
     for one in predictor.predict(source, batch=batch, workers=workers):
         if see is not None:
             see(one)
-        if one.error:
-            broken.append((one.key, one.error))
-        elif one.label is None:
-            unlabelled += 1
-        else:
-            names.append(one.key)
-            truth.append(_label(one))
-            rows.append(_values(one, predictor.where))
-    if not rows:
-        told = f"; the first: {broken[0][1]}" if broken else ""
-        raise Refused(source.name, f"gives no picture with a label ({len(broken)} broken, {unlabelled} without){told}")
-    prep, true = predictor.prep, np.asarray(truth)
+        met.add(one, predictor.where)
+    if not met.rows:
+        told = f"; the first: {met.broken[0][1]}" if met.broken else ""
+        counts = f"({len(met.broken)} broken, {met.unlabelled} without)"
+        raise Refused(source.name, f"gives no picture with a label {counts}{told}")
+    prep, true = predictor.prep, np.asarray(met.truth)
     inputs = probe(source, prep)
-    crops = np.stack(rows).astype(np.float64)
+    crops = np.stack(met.rows).astype(np.float64)
     views = tuple(_view(name, values, true, output, resamples, prep, inputs) for name, values in _views(crops, prep))
     return Evaluation(
         predictor.where,
         source.name,
-        tuple(names),
+        tuple(met.names),
         true,
         views,
-        tuple(broken),
-        unlabelled,
+        tuple(met.broken),
+        met.unlabelled,
         inputs,
         str(predictor.recipe),
     )
