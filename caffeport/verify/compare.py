@@ -148,34 +148,35 @@ def compare(
     a, b = got.astype(np.float64), want.astype(np.float64)
     scale = magnitude(b) if scale is None else scale
     allowed = _allowed(scale, mode, gradient, noise)
+    about: Labels = {"layer": layer, "what": what, "mode": mode}
+    return Comparison(
+        **about, gradient=gradient, allowed=allowed, scale=scale, noise=noise, **_measured(a, b, allowed, scale)
+    )
+
+
+def _measured(a: np.ndarray, b: np.ndarray, allowed: float, scale: float) -> dict[str, Any]:
+    """The numbers of a `Comparison` of two float64 arrays of one shape that is not empty."""
     difference = distance(a, b)
     place = _largest(difference)
     with np.errstate(divide="ignore", invalid="ignore"):
         relative = np.where(np.abs(b) >= max(scale * TELLING, 1e-300), difference / np.abs(b), 0.0)
     odd = _largest(np.where(np.isnan(relative), np.inf, relative))
-    return Comparison(
-        layer,
-        what,
-        mode,
-        gradient,
-        count=int(want.size),
-        beyond=int((difference > allowed).sum()),
-        odd=int((~np.isfinite(b) & (difference == 0)).sum()),
-        worst=float(difference[place]),
-        index=place,
-        got=float(a[place]),
-        want=float(b[place]),
-        relative=float(relative[odd]),
-        relative_index=odd,
-        relative_got=float(a[odd]),
-        relative_want=float(b[odd]),
-        mean=float(difference.mean()),
-        cosine=_cosine(a, b),
-        allowed=allowed,
-        scale=scale,
-        noise=noise,
-        histogram=_histogram(difference, scale),
-    )
+    return {
+        "count": int(b.size),
+        "beyond": int((difference > allowed).sum()),
+        "odd": int((~np.isfinite(b) & (difference == 0)).sum()),
+        "worst": float(difference[place]),
+        "index": place,
+        "got": float(a[place]),
+        "want": float(b[place]),
+        "relative": float(relative[odd]),
+        "relative_index": odd,
+        "relative_got": float(a[odd]),
+        "relative_want": float(b[odd]),
+        "mean": float(difference.mean()),
+        "cosine": _cosine(a, b),
+        "histogram": _histogram(difference, scale),
+    }
 
 
 def magnitude(array: np.ndarray) -> float:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from caffeport.errors import Unportable
-from caffeport.graph import Graph, Node
+from caffeport.graph import Node
 from caffeport.port import Port
 from caffeport.verify.backends import Arrays, CannotRun, Tops
 from caffeport.verify.single import write_single
@@ -95,8 +95,3 @@ class OpenCv:
             raise CannotRun(where, f"OpenCV does not run it ({' '.join(str(error).split())[:200]})") from None
         finally:
             self.cv2.utils.logging.setLogLevel(level)
-
-
-def version(graph: Graph) -> str:
-    """OpenCV's version."""
-    return str(load_cv2(graph.net.file).__version__)

@@ -13,8 +13,8 @@ from caffeport.verify.run import BACKENDS, verify
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 CASES = [str(folder.relative_to(GOLDEN)) for folder in find_cases(GOLDEN)]
-#: Half a minute each; MemNet, SqueezeNet and ResNet-50 stand for the nets at full size in the quick run.
-SLOW = {"nets/resnet152", "nets/vgg16"}
+#: Ten seconds to half a minute each; MemNet and SqueezeNet stand for the nets at full size in the quick run.
+SLOW = {"nets/resnet50", "nets/resnet152", "nets/vgg16"}
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in CASES])
