@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
 
 from caffeport.artefacts import write, writer
+from caffeport.artefacts.recipe import Recipe
 from caffeport.layers import Shape
 from caffeport.port import Port, open_port
 
@@ -18,6 +20,7 @@ def convert(
     outputs: Iterable[AnyPath],
     net: AnyPath | None = None,
     shapes: Mapping[str, Shape] | None = None,
+    recipe: Recipe | None = None,
 ) -> Port:
     """Convert a Caffe model.
 
@@ -26,6 +29,7 @@ def convert(
         outputs: files to write, each in the format of its suffix: .pt, .safetensors, .py, .pt2, .onnx.
         net: the net's .prototxt; without one, the net inside the weights is taken, made a deploy net.
         shapes: other shapes for the net's inputs, by blob.
+        recipe: how pictures become the net's input, to be stored with the model.
 
     Returns:
         What was written: the graph and its weights.
@@ -36,7 +40,7 @@ def convert(
     targets = [Path(fspath(output)) for output in outputs]
     for target in targets:
         writer(target)
-    port = open_port(net, weights, shapes=shapes)
+    port = replace(open_port(net, weights, shapes=shapes), recipe=recipe)
     for target in targets:
         write(port, target)
     return port

@@ -31,6 +31,10 @@ class CaffeportError(Exception):
         self.where, self.what, self.allowed, self.todo = where, what, allowed, todo
         super().__init__("; ".join(part for part in (f"{where}: {what}", allowed, todo) if part))
 
+    def __reduce__(self) -> tuple[type[CaffeportError], tuple[str, str, str, str]]:
+        """Errors cross the borders of worker processes whole."""
+        return type(self), (self.where, self.what, self.allowed, self.todo)
+
     @property
     def problems(self) -> tuple[CaffeportError, ...]:
         """The single errors in this one: itself, or what `Problems` holds."""
@@ -67,6 +71,10 @@ class Problems(CaffeportError):
     def __init__(self, problems: Sequence[CaffeportError]) -> None:
         self._problems = tuple(problems)
         Exception.__init__(self, "\n".join(map(str, problems)))
+
+    def __reduce__(self) -> tuple[type[Problems], tuple[tuple[CaffeportError, ...]]]:  # type: ignore[override]
+        """As any `CaffeportError`."""
+        return type(self), (self._problems,)
 
     @property
     def problems(self) -> tuple[CaffeportError, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 import subprocess
 import sys
 
@@ -45,3 +46,15 @@ def test_every_error_is_a_caffeport_error() -> None:
         if inspect.isclass(value) and issubclass(value, Exception):
             assert issubclass(value, caffeport.CaffeportError)
             assert value.__name__ in (errors.__doc__ or ""), f"{value.__name__} is not in the tree in the docstring"
+
+
+@pytest.mark.parametrize("kind", [caffeport.CaffeportError, caffeport.Refused, caffeport.UnreadableFile])
+def test_errors_cross_processes(kind: type[caffeport.CaffeportError]) -> None:
+    error = kind("net.prototxt:3", "local_size is 4", "odd sizes", "change it")
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again), again.todo) == (kind, str(error), "change it")
+
+
+def test_several_errors_cross_processes() -> None:
+    both = caffeport.Problems([caffeport.Refused("a", "b"), caffeport.Refused("c", "d")])
+    assert [str(one) for one in pickle.loads(pickle.dumps(both)).problems] == ["a: b", "c: d"]
