@@ -45,9 +45,10 @@ def cost(*arguments: object) -> tuple[float, int]:
 @pytest.mark.slow
 def test_inspect_does_not_read_the_weights(memnet: Path) -> None:
     seconds, peak = cost("inspect", memnet)
-    _, small = cost("inspect", SMALL)
-    assert peak - small < 60e6
-    assert seconds < 0.3
+    small_seconds, small_peak = cost("inspect", SMALL)
+    assert peak - small_peak < 60e6
+    # Side by side, not in seconds: how fast the machine is, and how busy, is not ours to say. `make bench` has seconds.
+    assert seconds < 2 * small_seconds
 
 
 @pytest.mark.slow
